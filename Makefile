@@ -1,0 +1,77 @@
+# The book and its tests. `make help` lists the targets. Works with GNU make 3.81 and later.
+
+PROFILE ?= pocket
+VENV    ?= .venv
+# The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
+NEW     := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON  ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
+             command -v $$p >/dev/null 2>&1 && $$p -c '$(NEW)' >/dev/null 2>&1 && echo $$p && break; done)
+
+ifeq ($(strip $(VENV)),)
+  PY    := $(PYTHON)
+  READY := current-environment
+else
+  PY    := $(VENV)/bin/python
+  READY := $(VENV)/.ready
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint unit notebooks pages venv pins clean distclean current-environment python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  PROFILE=smoke | pocket | rtx2060   how much of the study to run (now: $(PROFILE))"
+	@echo "  VENV=                              use the current environment, conda's for instance, instead of .venv"
+
+book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
+	@$(PY) -m yolo_core book --profile $(PROFILE)
+
+test: lint unit notebooks pages ## all tests, in the order of their cost
+
+lint: $(READY) ## style and imports, by ruff
+	@$(PY) -m ruff check --quiet .
+
+# The notebooks and the smoke book share their trained runs (_build/runs, by key): whichever comes first trains.
+unit: $(READY) ## unit tests, on two processes
+	@$(PY) -m pytest -q -n 2 -m "not browser" tests
+
+notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared
+	@YOLO_PROFILE=smoke YOLO_NUMBERS=$(CURDIR)/_build/smoke/nbval JUPYTER_PLATFORM_DIRS=1 $(PY) -m pytest -q \
+	  -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+
+pages: $(READY) ## the strict build of the smoke book, opened in Chromium
+	@$(PY) -m pytest -q -m browser tests/test_pages.py
+
+venv: $(READY) ## the environment alone
+
+pins: $(READY) ## move to the newest versions the ranges allow and write constraints.txt anew
+	@$(PY) -m pip install -q --disable-pip-version-check -U --upgrade-strategy eager -e '.[book,test,openmoji]'
+	@$(PY) -m pip list --format=freeze --exclude-editable --disable-pip-version-check \
+	  | grep -ivE '^(nvidia-|cuda-|triton=|pip=|setuptools=|wheel=)' > constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove pages and caches; trained runs and data stay
+	@find _build -mindepth 1 -maxdepth 1 ! -name runs ! -name data -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also remove trained runs, data and the environment
+	@rm -rf _build .venv
+
+python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed and none was found on the PATH;" \
+	  "install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c '$(NEW)' || { echo "error: Python 3.11 or newer is needed, and $(PYTHON) is" \
+	  "$$($(PYTHON) --version 2>&1); name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+
+current-environment: python
+	@$(PY) -c 'import yolo_core, papermill, torch' 2>/dev/null || { echo "error: this environment lacks the project's packages;" \
+	  "install them: $(PY) -m pip install -c constraints.txt -e '.[book,test]', or leave VENV= out" >&2; exit 2; }
+
+# pip drops packages that pyproject.toml no longer asks for only in a new environment: `make distclean` for that.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory python PYTHON=$(PYTHON)
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the pinned packages into $(VENV): a few minutes, and about 6 GB of disk on Linux"
+	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[book,test]'
+	@touch $@

@@ -1,0 +1,207 @@
+"""The command line: `python -m yolo_core COMMAND ...` (also installed as `yolo-core`).
+
+Inside: a dataclass a command, `main`. Errors that the reader can mend are one sentence and exit status 2.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from yolo_core.errors import InputError
+
+# Heavy imports (torch, sphinx) wait inside the commands, so that `--help` answers at once.
+
+
+@dataclass(frozen=True)
+class DataEmoji:
+    """Make EmojiVOC: VOC's twenty classes drawn with emoji, as a VOCdevkit tree."""
+
+    out: Path
+    """Folder to make."""
+    train: int = 2400
+    """Scenes to train on."""
+    val: int = 600
+    """Scenes to score on."""
+    size: int = 224
+    """Side of a scene, px."""
+    seed: int = 0
+
+    def __call__(self) -> int:
+        from yolo_core.data import emoji
+
+        emoji.generate(self.out, self.train, self.val, size=self.size, seed=self.seed)
+        print(f"{self.out}: {self.train} + {self.val} scenes")
+        return 0
+
+
+@dataclass(frozen=True)
+class DataVoc:
+    """Download Pascal VOC 2012 (2 GB) by torchvision."""
+
+    out: Path
+    """Folder to put VOCdevkit into."""
+
+    def __call__(self) -> int:
+        from yolo_core.data import voc
+
+        print(voc.download(self.out))
+        return 0
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Check a VOC tree: one line a fault, exit status 1 if there is any."""
+
+    dir: tyro.conf.Positional[Path]
+
+    def __call__(self) -> int:
+        from yolo_core.data import voc
+
+        faults = voc.check(self.dir)
+        print("\n".join(faults) if faults else f"{self.dir}: no fault found")
+        return 1 if faults else 0
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one arm of an experiment."""
+
+    experiment: tyro.conf.Positional[str]
+    data: Path
+    """A folder that holds VOCdevkit/VOC2012."""
+    out: Path
+    """Folder of the run, written when it is done."""
+    arm: str | None = None
+    """An arm of the experiment; the write-up's own if not given."""
+    profile: str = "pocket"
+    seed: int = 0
+    max_steps: int | None = None
+    """Stop after so many effective batches."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import experiments
+        from yolo_core.study.train import train
+
+        arm = self.arm or next(iter(experiments.experiment(self.experiment).arms))
+        config = experiments.resolve(self.experiment, arm, self.profile, self.seed)
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise InputError(f"{self.out}: already there; give another --out, or remove it first")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
+        splits = experiments.load_data(self.data, config.image_size)
+        run = train(config, *splits, self.out, code=experiments.training_code(), max_steps=self.max_steps)
+        print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps; ceiling {run.metrics['ceiling']:.3f}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Score a run on a split: mAP@.5 at score 0.001 and 0.4, per class, counts."""
+
+    run: tyro.conf.Positional[Path]
+    data: Path
+    split: str = "val"
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> int:
+        from yolo_core.data.voc import VocData
+        from yolo_core.study import detect
+
+        detector, config = detect.load(self.run)
+        metrics = detect.evaluate(detector, config, VocData(self.data, self.split, config.image_size))
+        print(json.dumps(metrics, indent=1) if self.json else detect.table(metrics))
+        return 0
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Draw what a run sees in pictures, and write the boxes as JSON."""
+
+    run: tyro.conf.Positional[Path]
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path
+    score_threshold: float = 0.1
+    """Show boxes of at least this score."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import detect
+
+        if not self.images:
+            raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
+        detector, config = detect.load(self.run)
+        found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold)
+        print(f"{self.out}: {len(self.images)} pictures, {sum(len(f['boxes']) for f in found)} boxes at score >= {self.score_threshold}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Time this code against its peers, in one run, as ratios."""
+
+    json: bool = False
+
+    def __call__(self) -> int:
+        from yolo_core.study import bench
+
+        rows = bench.run()
+        print(json.dumps(rows, indent=1) if self.json else bench.table(rows))
+        return 0
+
+
+@dataclass(frozen=True)
+class Book:
+    """Run the notebooks of a profile and render the book."""
+
+    profile: str = "pocket"
+
+    def __call__(self) -> int:
+        from yolo_core.study import publish
+
+        publish.build(self.profile)
+        return 0
+
+
+Data = (
+    Annotated[DataEmoji, tyro.conf.subcommand("emoji")]
+    | Annotated[DataVoc, tyro.conf.subcommand("voc")]
+    | Annotated[DataCheck, tyro.conf.subcommand("check")]
+)
+
+
+@dataclass(frozen=True)
+class DataCommand:
+    """Make, fetch or check data."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[Data]
+
+    def __call__(self) -> int:
+        return self.action()
+
+
+Command = (
+    Annotated[DataCommand, tyro.conf.subcommand("data")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[Book, tyro.conf.subcommand("book")]
+)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run a command; the exit status."""
+    command = tyro.cli(Command, prog="yolo-core", args=args, description="YOLOv1 on trial.")
+    try:
+        return command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

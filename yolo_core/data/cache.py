@@ -1,0 +1,154 @@
+"""The uint8 cache: a split decoded and resized once, kept on disk, memory-mapped ever after.
+
+Inside: `Cache` and `open_cache`, which builds it when it is missing, torn or stale.
+
+One folder for each (data, size): `images.npy` (uint8 [N, 3, size, size]), `targets.safetensors` and `meta.json`. It is
+named by a cheap signature of the tree (ids, file sizes, modification times), so changed data get a new one; what was read
+is told by the `fingerprint` in meta.json, over the contents. Nothing in it is pickled. It can be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from yolo_core.data.annotation import Annotation, read_annotation
+from yolo_core.data.picture import read_image
+from yolo_core.data.tree import Split, size_fault
+from yolo_core.errors import InputError
+
+VERSION = 1  # of the layout below and of the meaning of what is in it: raise it and old caches are left alone
+CHUNK = 64  # pictures decoded between two writes: bounds the memory, keeps every thread busy
+
+
+@dataclass(frozen=True)
+class Cache:
+    """An opened cache: `images` maps the file (copy on write), `targets` are as `VocData.targets`."""
+
+    images: UInt8[Tensor, "n 3 s s"]
+    targets: list[dict[str, Tensor]]
+    fingerprint: str
+
+
+def open_cache(split: Split, size: int, folder: Path) -> Cache:
+    """Open the cache of `split` at `size` inside `folder`, building it first where there is none.
+
+    A cache that cannot be read back whole is built again, with a warning. Raises `InputError` on the first bad picture
+    or annotation, and where `folder` cannot be written; neither leaves anything behind.
+    """
+    place = folder / _signature(split, size)
+    if place.exists():
+        try:
+            return _load(place, len(split), size)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            warnings.warn(f"{place}: the cache is torn ({error}); building it again", stacklevel=3)
+            shutil.rmtree(place, ignore_errors=True)
+    try:
+        _build(split, size, place)
+        return _load(place, len(split), size)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the cache cannot be written ({error.strerror or error}); free some space, or name another folder as cache."
+        ) from error
+
+
+def _signature(split: Split, size: int) -> str:
+    """A name for (data, size) that costs one stat a file."""
+    files = [(name, os.stat(image), os.stat(xml)) for name, image, xml in _files(split)]
+    parts = [(name, a.st_size, a.st_mtime_ns, b.st_size, b.st_mtime_ns) for name, a, b in files]
+    return hashlib.sha256(json.dumps([VERSION, size, parts]).encode()).hexdigest()[:24]
+
+
+def _files(split: Split) -> list[tuple[str, str, str]]:
+    return list(zip(split.ids, split.images, split.annotations, strict=True))
+
+
+def _build(split: Split, size: int, place: Path) -> None:
+    """Write the cache beside its place and move it there whole: a reader sees all of it or none."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(place.parent)
+    files = _files(split)
+    digest = hashlib.sha256(f"{size}\n".encode())
+    annotations: list[Annotation] = []
+    with tempfile.TemporaryDirectory(prefix="building-", dir=place.parent) as scratch:
+        whole = Path(scratch) / "cache"
+        whole.mkdir()
+        with (
+            open(whole / "images.npy", "wb") as out,  # plain writes: a full disk is an error here, a crash in a map
+            ThreadPoolExecutor(os.cpu_count()) as pool,  # Pillow decodes and resizes outside the interpreter's lock
+            tqdm(desc=f"reading {split.file.stem}", total=len(files), delay=2, leave=False) as bar,
+        ):
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), 3, size, size)}
+            np.lib.format.write_array_header_1_0(out, header)
+            for start in range(0, len(files), CHUNK):
+                for annotation, image, read in pool.map(lambda file: _read(*file, size), files[start : start + CHUNK]):
+                    annotations.append(annotation)
+                    out.write(image.numpy())
+                    digest.update(read)
+                    bar.update()
+        save_file(_pack(annotations), whole / "targets.safetensors")
+        meta = {"version": VERSION, "size": size, "ids": split.ids, "fingerprint": digest.hexdigest()}
+        (whole / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        try:
+            whole.rename(place)
+        except OSError:
+            if not place.exists():  # where it exists, another process was faster and has built the same
+                raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what builds killed more than a day ago left behind."""
+    for old in folder.glob("building-*"):
+        if old.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _read(name: str, image: str, xml: str, size: int) -> tuple[Annotation, Tensor, bytes]:
+    """One picture with its annotation, and the digest of all that was read."""
+    annotation = read_annotation(xml)
+    pixels, original = read_image(image, size)
+    if fault := size_fault(xml, annotation, original):
+        raise InputError(fault)
+    digest = hashlib.sha256(f"{name}\n".encode())
+    for path in (xml, image):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return annotation, pixels, digest.digest()
+
+
+def _pack(annotations: list[Annotation]) -> dict[str, Tensor]:
+    """All objects in one table, with boxes xyxy in [0, 1] of the picture's width and height, and how many each has."""
+    scaled = [a.boxes / torch.tensor([a.width, a.height, a.width, a.height]) for a in annotations]
+    return {
+        "boxes": torch.cat(scaled).clamp(0, 1),  # M 4
+        "labels": torch.cat([a.labels for a in annotations]),  # M
+        "difficult": torch.cat([a.difficult for a in annotations]),  # M
+        "counts": torch.tensor([len(a.labels) for a in annotations]),  # N
+    }
+
+
+def _load(place: Path, length: int, size: int) -> Cache:
+    """Open a cache folder; any exception that `open_cache` names means that it is torn."""
+    meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
+    images = np.load(place / "images.npy", mmap_mode="c", allow_pickle=False)  # torch wants a writable array
+    table = load_file(place / "targets.safetensors")
+    counts = table.pop("counts").tolist()
+    if images.shape != (length, 3, size, size) or images.dtype != np.uint8 or len(counts) != length:
+        raise ValueError(f"expected {length} pictures of {size} px, got {images.shape} and {len(counts)} targets")
+    columns = {key: table[key].split(counts) for key in ("boxes", "labels", "difficult")}
+    targets = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return Cache(torch.from_numpy(images), targets, str(meta["fingerprint"]))

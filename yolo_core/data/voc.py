@@ -1,0 +1,122 @@
+"""Pascal VOC trees as training data.
+
+Inside: `VocData` (one split, read once into a uint8 cache), `loader` (its batches, in an order fixed by seed and epoch);
+and, gathered from the files beside this one, all that reads a tree: `CLASSES`, `Annotation`, `read_annotation`,
+`read_image`, `Split`, `check`, `download`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from yolo_core.data.annotation import CLASSES, Annotation, read_annotation
+from yolo_core.data.cache import open_cache
+from yolo_core.data.download import download
+from yolo_core.data.picture import read_image
+from yolo_core.data.tree import Split, check
+from yolo_core.errors import InputError
+
+__all__ = [
+    "CLASSES", "Annotation", "Split", "VocData", "check", "download", "loader", "read_annotation", "read_image",
+]  # fmt: skip
+
+Batch = tuple[UInt8[Tensor, "b 3 s s"], list[dict[str, Tensor]]]
+
+
+class VocData(Dataset):
+    """One split of a VOC tree, its pictures squashed to `size` x `size` and kept as uint8 in an on-disk cache.
+
+    `root` is the folder that holds VOCdevkit/VOC2012; `cache` the folder for caches (default: `root`/.cache). The first
+    use decodes every picture; later ones, and every epoch, read the cache alone. Raises `InputError` on the first fault.
+
+    - `ids`: list of N picture ids, in the split file's order;
+    - `images`: uint8 [N, 3, size, size], RGB, memory-mapped;
+    - `targets`: N dicts of `boxes` (xyxy, in [0, 1] of width and height, float32 [n, 4]), `labels` (int64 [n], an index
+      into `CLASSES`) and `difficult` (bool [n]; such objects are kept);
+    - `fingerprint`: sha256 over ids, annotation files, picture files and size: equal data, equal fingerprint;
+    - `source`: the split as torchvision's `VOCDetection`, for the original pictures.
+    """
+
+    def __init__(self, root: Path | str, split: str, size: int, cache: Path | str | None = None):
+        if size < 1:
+            raise InputError(f"size: expected a positive number of pixels, got {size}; give the side of the input.")
+        root = Path(root).expanduser()
+        self.source = Split(root, split)
+        self.ids = self.source.ids
+        self.size = size
+        self._folder = Path(cache).expanduser() if cache is not None else root / ".cache"
+        self._open()
+
+    def _open(self) -> None:
+        opened = open_cache(self.source, self.size, self._folder)
+        self.images, self.targets, self.fingerprint = opened.images, opened.targets, opened.fingerprint
+
+    def __getstate__(self) -> dict:
+        """What crosses to a worker process: where the cache is, not its gigabytes."""
+        return {key: value for key, value in vars(self).items() if key not in ("images", "targets")}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._open()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[UInt8[Tensor, "3 s s"], dict[str, Tensor]]:
+        return self.images[index], dict(self.targets[index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """A whole batch: uint8 [b, 3, size, size] and b targets (fresh dicts: changing them changes nothing here)."""
+        return self.images[indices], [dict(self.targets[index]) for index in indices]
+
+
+class Order(Sampler):
+    """Indices 0 .. length - 1, permuted anew for each `epoch` if `shuffle`; fixed by (seed, epoch) alone."""
+
+    def __init__(self, length: int, shuffle: bool, seed: int):
+        self.length, self.shuffle, self.seed, self.epoch = length, shuffle, seed, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        if not self.shuffle:
+            return iter(range(self.length))
+        # A pair as the seed, not a sum: seed 0 at epoch 1 must not repeat seed 1 at epoch 0.
+        return iter(np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist())
+
+
+class Loader(DataLoader):
+    """Batches of a `VocData`; `len` counts them."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass. Not on the sampler, where Fabric would overrule it with its own count."""
+        self.sampler.epoch = epoch
+
+
+def loader(data: VocData, batch_size: int, shuffle: bool, seed: int, workers: int = 0) -> Loader:
+    """Batches (images uint8 [b, 3, size, size], list of b targets) of `data`; the last may be smaller, none is dropped.
+
+    Their order depends on `seed` (>= 0) and `set_epoch` alone, not on `workers`, and drawing them leaves torch's global
+    random state as it was. Call `set_epoch` before each pass: without it every pass has the order of epoch 0.
+    """
+    return Loader(
+        data,
+        batch_size=batch_size,
+        sampler=Order(len(data), shuffle, seed),
+        num_workers=workers,
+        collate_fn=_as_is,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # DataLoader would draw its workers' seeds from the global one
+    )
+
+
+def _as_is(batch: Batch) -> Batch:
+    """`VocData.__getitems__` has made the batch already."""
+    return batch

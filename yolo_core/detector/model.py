@@ -1,0 +1,66 @@
+"""The detector: backbone and head.
+
+Inside: `Detector`, `build_detector`, `freeze`.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from yolo_core.detector.backbones import Backbone, build_backbone
+from yolo_core.detector.grid import Grid
+from yolo_core.detector.heads import Head, build_head, set_confidence_prior
+from yolo_core.errors import InputError
+
+
+class Detector(nn.Module):
+    """Pictures in, S x S x (5 B + C) numbers out; `head` alone takes features made earlier by a frozen backbone."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module, grid: Grid) -> None:
+        super().__init__()
+        self.backbone, self.head, self.grid = backbone, head, grid
+        self.fixed_statistics: tuple[nn.Module, ...] = ()
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n s s k"]:
+        """images: RGB in [0, 1]."""
+        return self.head(self.backbone(images))
+
+    def train(self, mode: bool = True) -> "Detector":
+        """As `nn.Module.train`, but BatchNorm layers whose statistics are fixed stay in eval mode."""
+        super().train(mode)
+        for module in self.fixed_statistics:
+            module.eval()
+        return self
+
+
+def build_detector(
+    backbone: str = "efficientnet_lite0",
+    head: Head = "compressed",
+    image_size: int = 224,
+    weights: str | None = None,
+    width: float = 1.0,
+    dropout: float = 0.5,
+    grid: Grid = Grid(),
+    confidence_prior: float | None = None,
+) -> Detector:
+    """Backbone and head by name; a stride-2 convolution joins a map of twice the grid's side. InputError if sizes do not meet."""
+    features = build_backbone(backbone, image_size, weights, width)
+    side = image_size / features.stride
+    if side not in (grid.S, 2 * grid.S):
+        raise InputError(
+            f"{backbone} at {image_size} px gives a map of {side:g} cells a side, and the grid needs {grid.S} or {2 * grid.S}; "
+            f"use {grid.S * features.stride} or {2 * grid.S * features.stride} px"
+        )
+    built = build_head(head, features.channels, grid, dropout, stride=int(side) // grid.S)
+    if confidence_prior is not None:
+        set_confidence_prior(built, grid, confidence_prior)
+    return Detector(features, built, grid)
+
+
+def freeze(detector: Detector, weights: bool, statistics: bool) -> None:
+    """Hold the backbone's weights, or its BatchNorms' running statistics, or both, as they are.
+
+    The write-up's "frozen" backbone held the weights only: its BatchNorms went on in train mode.
+    """
+    detector.backbone.requires_grad_(not weights)
+    norms = tuple(m for m in detector.backbone.modules() if isinstance(m, nn.BatchNorm2d))
+    detector.fixed_statistics = norms if statistics else ()

@@ -1,0 +1,111 @@
+"""A run's whole configuration, flat and frozen.
+
+Inside: `RunConfig`, `config_from_dict`.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from yolo_core.detector.grid import Grid
+from yolo_core.detector.heads import Head
+from yolo_core.detector.loss import Background, YoloLoss
+from yolo_core.detector.model import Detector, build_detector, freeze
+from yolo_core.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run depends on besides its data and its code. The defaults are YOLOv1 as the paper has it, on small pictures."""
+
+    experiment: str = "custom"
+    arm: str = "custom"
+    seed: int = 0
+    image_size: int = 224  # px, square: pictures are squashed
+    # the net
+    backbone: str = "efficientnet_lite0"
+    weights: str | None = None  # None: random; "imagenet"; or the path of a state_dict
+    width: float = 1.0  # of the scratch backbone
+    head: Head = "compressed"
+    dropout: float = 0.5
+    freeze_weights: bool = False
+    batchnorm: Literal["train", "frozen"] = "train"  # of the backbone
+    confidence_prior: float | None = None
+    # the grid and the loss
+    centre: Literal["cell", "image"] = "cell"
+    size: Literal["root", "plain"] = "root"
+    background: Background = "mse"
+    lambda_coord: float = 5.0
+    lambda_noobj: float = 0.5
+    gamma: float = 2.0
+    detach_iou: bool = True
+    spare_noobj: bool = True
+    train_on_difficult: bool = False
+    # the optimiser
+    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    backbone_lr: float | None = None  # None: as lr
+    weight_decay: float = 5e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.05  # share of the steps over which the rate rises from 0
+    clip_norm: float | None = 10.0
+    loss_reduction: Literal["mean", "sum"] = "mean"  # over the images of an effective batch
+    epochs: int = 16
+    effective_batch: int = 16
+    micro_batch: int = 16
+    precision: str = "32-true"
+    # what is looked at
+    score_epochs: int = 1  # score the val split every so many epochs (and at the end)
+    probe_steps: int = 0  # record gradients every so many steps; 0: never
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "effective_batch", "micro_batch", "score_epochs", "image_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.micro_batch > self.effective_batch:
+            raise InputError(
+                f"micro_batch {self.micro_batch} is larger than effective_batch {self.effective_batch}; "
+                "make it the same or smaller: gradients are accumulated up to the effective batch"
+            )
+        if not self.lr > 0:
+            raise InputError(f"lr must be above 0; got {self.lr}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def grid(self) -> Grid:
+        return Grid(centre=self.centre, size=self.size)
+
+    def loss(self) -> YoloLoss:
+        return YoloLoss(
+            self.background,
+            self.lambda_coord,
+            self.lambda_noobj,
+            self.gamma,
+            grid=self.grid(),
+            detach_iou=self.detach_iou,
+            spare_noobj=self.spare_noobj,
+        )
+
+    def detector(self) -> Detector:
+        detector = build_detector(
+            self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_prior
+        )
+        freeze(detector, weights=self.freeze_weights, statistics=self.batchnorm == "frozen")
+        return detector
+
+    @property
+    def confidence(self) -> Literal["linear", "sigmoid"]:
+        """How an output confidence becomes a score."""
+        return "sigmoid" if self.background == "qfl" else "linear"
+
+
+def config_from_dict(values: dict[str, Any], source: str = "the configuration") -> RunConfig:
+    """A RunConfig from a stored or hand-written dict; InputError names `source` and any key that does not exist."""
+    known = {f.name for f in fields(RunConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(f"{source}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}")
+    try:
+        return RunConfig(**values)
+    except TypeError as error:
+        raise InputError(f"{source}: {error}; give each key a value of the type that RunConfig states") from error

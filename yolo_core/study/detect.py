@@ -1,0 +1,92 @@
+"""A trained run at work: scoring a split, looking at pictures.
+
+Inside: `load`, `evaluate`, `table`, `predict_files`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from PIL import Image
+
+from yolo_core.data.voc import CLASSES, VocData, read_image
+from yolo_core.detector.model import Detector
+from yolo_core.errors import InputError
+from yolo_core.study import figures
+from yolo_core.study.config import RunConfig
+from yolo_core.study.records import read_run
+from yolo_core.study.scoring import predict, score, to_float
+
+
+def load(folder: Path | str) -> tuple[Detector, RunConfig]:
+    """The detector of a finished run, in eval mode. InputError if the folder holds none or its weights do not fit."""
+    run = read_run(folder)
+    config = run.config
+    path = run.folder / "weights.safetensors"
+    try:
+        state = run.weights()
+    except Exception as error:  # safetensors raises its own kinds for a torn file
+        raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
+    # The file holds every weight, so the pre-trained ones need not be found again.
+    detector = RunConfig(**{**config.to_dict(), "weights": None}).detector()
+    try:
+        detector.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the run's configuration; train the run again ({error})") from error
+    return detector.to(memory_format=torch.channels_last).eval(), config
+
+
+def evaluate(detector: Detector, config: RunConfig, data: VocData) -> dict[str, Any]:
+    """`scoring.score` of a detector on a split."""
+    return score(predict(detector, data.images), data.targets, config)
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """A score as a table to read in a terminal."""
+    lines = [
+        f"mAP@.5 {metrics['map']:.4f}   (11-point {metrics['map_11point']:.4f}, class-agnostic {metrics['map_class_agnostic']:.4f})",
+        f"ceiling of the grid {metrics['ceiling']:.4f}; {metrics['images']} images, {metrics['objects']} objects",
+        "",
+        f"{'score >=':>9} {'mAP@.5':>8} {'recall':>8} {'precision':>10} {'false/image':>12}",
+    ]
+    for cut, row in metrics["cuts"].items():
+        lines.append(f"{cut:>9} {row['map']:>8.4f} {row['recall']:>8.4f} {row['precision']:>10.4f} {row['false_per_image']:>12.2f}")
+    lines += ["", *(f"{name:>12} {ap:.4f}" for name, ap in metrics["per_class"].items())]
+    return "\n".join(lines)
+
+
+def predict_files(detector: Detector, config: RunConfig, images: Sequence[Path], out: Path, score_threshold: float) -> list[dict]:
+    """Detections in picture files, boxes in pixels of each picture (xyxy); writes `<name>.png` and boxes.json to `out`.
+
+    Every picture is read before the first is written: one bad file names itself and leaves `out` as it was.
+    """
+    read = [read_image(path, config.image_size) for path in images]
+    outputs = torch.cat([detector(to_float(pixels[None], "cpu")).detach() for pixels, _ in read])
+    detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
+    found = []
+    names = set()
+    out.mkdir(parents=True, exist_ok=True)
+    for path, (_, (width, height)), detection in zip(images, read, detections, strict=True):
+        boxes = detection["boxes"] * torch.tensor([width, height, width, height])
+        found.append(
+            {
+                "image": str(path),
+                "width": width,
+                "height": height,
+                "boxes": [[round(x, 2) for x in box] for box in boxes.tolist()],
+                "scores": [round(s, 5) for s in detection["scores"].tolist()],
+                "labels": [CLASSES[label] for label in detection["labels"].tolist()],
+            }
+        )
+        # Two folders may hold pictures of one name: neither may overwrite the other.
+        name = path.stem if path.stem not in names else f"{path.stem}-{len(names)}"
+        names.add(name)
+        with Image.open(path) as picture, matplotlib.rc_context({"savefig.dpi": 100}):
+            figure = figures.detections(picture.convert("RGB"), {**detection, "boxes": boxes})
+            figure.savefig(out / f"{name}.png")
+            figures.close(figure)
+    (out / "boxes.json").write_text(json.dumps(found, indent=1) + "\n")
+    return found

@@ -1,0 +1,146 @@
+"""The study on one screen: every profile, experiment and arm.
+
+Inside: `PROFILES`, `EXPERIMENTS`, `resolve`, `prepare_data`, `run`.
+
+An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
+syntax of the code) is the same: a notebook asks for a run and need not care which.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from yolo_core.data import emoji
+from yolo_core.data.voc import VocData
+from yolo_core.errors import InputError
+from yolo_core.study.code_hash import code_hash, modules
+from yolo_core.study.config import RunConfig, config_from_dict
+from yolo_core.study.paths import data_folder, runs_folder
+from yolo_core.study.records import Run, read_run, run_key
+from yolo_core.study.train import train
+
+
+def changes(**values: Any) -> Mapping[str, Any]:
+    """Keys of RunConfig that differ, read-only."""
+    return MappingProxyType(values)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where a study runs: on which data, for how long. `base` holds for every experiment, `per_experiment` for one."""
+
+    about: str
+    base: Mapping[str, Any]
+    train_images: int | None = None  # scenes of EmojiVOC to make; None: Pascal VOC 2012
+    val_images: int | None = None
+    per_experiment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A chapter of the study: what all its arms share, and what each changes. The first arm is the one the write-up ran."""
+
+    title: str
+    base: Mapping[str, Any]
+    arms: Mapping[str, Mapping[str, Any]]
+
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        "64 emoji scenes, a few steps: does everything run?",
+        changes(epochs=2, width=0.25, probe_steps=2, score_epochs=2),
+        train_images=48,
+        val_images=16,
+    ),
+    "pocket": Profile(
+        "EmojiVOC, two CPU cores, no download",
+        changes(epochs=12, width=0.5, probe_steps=50, score_epochs=2),
+        train_images=2400,
+        val_images=600,
+    ),
+    "rtx2060": Profile(
+        "Pascal VOC 2012 at 448 px on a 6 GB GPU",
+        changes(image_size=448, epochs=100, precision="16-mixed", probe_steps=500, score_epochs=5),
+    ),
+}
+
+# What the write-up's public code does otherwise than the paper, where a key of the configuration can say it.
+RELEASED = changes(
+    centre="image",
+    lambda_coord=0.5,
+    detach_iou=False,
+    spare_noobj=False,
+    train_on_difficult=True,
+    optimiser="adam",
+    lr=1e-4,
+    loss_reduction="sum",
+)
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "baseline": Experiment(
+        "From scratch, with the compressed head",
+        changes(backbone="scratch", weights=None, head="compressed"),
+        {
+            "compressed": changes(),
+            "full": changes(head="full"),
+            "conv": changes(head="conv"),
+            "low-coord": changes(lambda_coord=0.5),
+            "image-centres": changes(centre="image"),
+            "low-coord-image-centres": changes(lambda_coord=0.5, centre="image"),
+            "released": RELEASED,
+        },
+    ),
+}
+
+
+def experiment(name: str) -> Experiment:
+    """An experiment by name. InputError lists those there are."""
+    if name not in EXPERIMENTS:
+        raise InputError(f"unknown experiment {name!r}; choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
+    """The whole configuration of an arm. InputError names what does not exist and lists what does."""
+    if profile not in PROFILES:
+        raise InputError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    chosen, trial = PROFILES[profile], experiment(name)
+    if arm not in trial.arms:
+        raise InputError(f"experiment {name!r} has no arm {arm!r}; choose one of {', '.join(trial.arms)}")
+    values = {**chosen.base, **trial.base, **chosen.per_experiment.get(name, {}), **trial.arms[arm]}
+    return config_from_dict({**values, "experiment": name, "arm": arm, "seed": seed}, f"experiment {name!r}, arm {arm!r}")
+
+
+def prepare_data(profile: str, progress: bool = True) -> Path:
+    """The profile's VOC tree: made if it is EmojiVOC, required to be there if it is VOC 2012."""
+    folder, chosen = data_folder(profile), PROFILES[profile]
+    if chosen.train_images is not None:
+        size = chosen.base.get("image_size", RunConfig.image_size)
+        emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
+    elif not folder.exists():
+        raise InputError(f"{folder}: Pascal VOC 2012 is not there; run `python -m yolo_core data voc --out {folder}`")
+    return folder
+
+
+def load_data(folder: Path, image_size: int) -> tuple[VocData, VocData]:
+    """The train and val splits of a VOC tree, cached at a size."""
+    return VocData(folder, "train", image_size), VocData(folder, "val", image_size)
+
+
+def training_code() -> str:
+    """Hash of the syntax of everything a run's result depends on."""
+    return code_hash(modules("yolo_core.study.train"))
+
+
+def run(name: str, arm: str, profile: str = "pocket", seed: int = 0, progress: bool = True) -> Run:
+    """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained."""
+    config = resolve(name, arm, profile, seed)
+    train_data, val_data = load_data(prepare_data(profile, progress), config.image_size)
+    code = training_code()
+    key = run_key(config, {"train": train_data.fingerprint, "val": val_data.fingerprint}, code)
+    folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
+    if (folder / "record.json").exists():
+        return read_run(folder)
+    return train(config, train_data, val_data, folder, code=code, progress=progress)

@@ -1,0 +1,181 @@
+"""Every static figure of the book, in one style.
+
+Inside: `detections`, `grid_target`, `gallery`, `curves`, `bars`, `histograms`, `close`; the colours `INK`, `ACCENT`, ...
+
+Okabe and Ito's colours, which the colour-blind can tell apart; type that stays legible when a figure is printed one column wide.
+Figures draw what they are given and never compute a result.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+from torch import Tensor
+
+from yolo_core.data.voc import CLASSES
+
+INK, MUTED, PAPER = "#1f2430", "#8a90a0", "#ffffff"
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
+CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+WIDTH = 7.2  # inches: the text column
+
+mpl.rcParams.update(
+    {
+        "figure.dpi": 110,
+        "savefig.dpi": 160,
+        "figure.facecolor": PAPER,
+        "savefig.facecolor": PAPER,
+        "savefig.bbox": "tight",
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.titlesize": 10.5,
+        "axes.titlelocation": "left",
+        "axes.labelcolor": INK,
+        "axes.edgecolor": MUTED,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#e6e8ee",
+        "grid.linewidth": 0.7,
+        "axes.prop_cycle": mpl.cycler(color=CYCLE),
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+        "svg.hashsalt": "yolo",
+    }
+)
+close = plt.close
+
+
+def _picture(picture: Image.Image | Tensor) -> np.ndarray:
+    """A PIL picture or uint8 [3, h, w] to [h, w, 3]."""
+    return picture.permute(1, 2, 0).numpy(force=True) if isinstance(picture, Tensor) else np.asarray(picture)
+
+
+def _bare(axes: plt.Axes, pixels: np.ndarray) -> None:
+    axes.imshow(pixels)
+    axes.set(xticks=[], yticks=[], xlim=(-0.5, pixels.shape[1] - 0.5), ylim=(pixels.shape[0] - 0.5, -0.5))
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def _box(axes: plt.Axes, box: Sequence[float], text: str, colour: str, style: str = "-") -> None:
+    """One xyxy box in pixels, its label inside its top left corner so that it never leaves the picture."""
+    x0, y0, x1, y1 = box
+    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=colour, lw=1.6, ls=style))
+    if text:
+        axes.text(x0, y0, text, fontsize=6.5, color="white", va="top", clip_on=True, bbox={"fc": colour, "ec": "none", "pad": 1.2})
+
+
+def draw_objects(axes: plt.Axes, picture: Image.Image | Tensor, objects: Mapping[str, Tensor], colour: str = GREEN) -> None:
+    """A picture with boxes (xyxy in its pixels); scores are shown where there are any, difficult objects dashed."""
+    _bare(axes, _picture(picture))
+    for i, (box, label) in enumerate(zip(objects["boxes"].tolist(), objects["labels"].tolist(), strict=True)):
+        text = CLASSES[label] + (f" {objects['scores'][i]:.2f}" if "scores" in objects else "")
+        hard = "difficult" in objects and bool(objects["difficult"][i])
+        _box(axes, box, text, colour, "--" if hard else "-")
+
+
+def detections(picture: Image.Image, found: Mapping[str, Tensor]) -> Figure:
+    """One picture with its detections, boxes in pixels."""
+    figure, axes = plt.subplots(figsize=(WIDTH, WIDTH * picture.height / picture.width))
+    draw_objects(axes, picture, found, RED)
+    return figure
+
+
+def gallery(
+    pictures: Sequence[Image.Image | Tensor],
+    objects: Sequence[Mapping[str, Tensor]] | None = None,
+    found: Sequence[Mapping[str, Tensor]] | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Pictures in rows; ground truth green, detections red; boxes in pixels."""
+    rows = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, WIDTH / columns * rows), squeeze=False)
+    for axis in axes.flat[len(pictures) :]:
+        axis.set_visible(False)
+    for i, (axis, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
+        draw_objects(axis, picture, objects[i] if objects else {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0)}, GREEN)
+        for box, label, score in zip(*(found[i][k].tolist() for k in ("boxes", "labels", "scores")), strict=True) if found else ():
+            _box(axis, box, f"{CLASSES[label]} {score:.2f}", RED)
+    return figure
+
+
+def grid_target(picture: Tensor, target: Tensor, boxes: Tensor, lost: Tensor) -> Figure:
+    """A picture with its grid: each object's cell shaded, its centre marked; objects that found their cell taken drawn red.
+
+    picture: uint8 [3, s, s]; target: [S, S, 5 + C]; boxes: xyxy in [0, 1] [o, 4]; lost: bool [o].
+    """
+    side, cells = picture.shape[-1], target.shape[0]
+    figure, axes = plt.subplots(figsize=(0.62 * WIDTH, 0.62 * WIDTH))
+    _bare(axes, _picture(picture))
+    step = side / cells
+    for row, column in (target[..., 0] > 0).nonzero().tolist():
+        axes.add_patch(Rectangle((column * step, row * step), step, step, fc=SKY, alpha=0.45, ec="none"))
+    for k in range(cells + 1):
+        axes.axhline(k * step - 0.5, color="white", lw=0.8)
+        axes.axvline(k * step - 0.5, color="white", lw=0.8)
+    for box, gone in zip((boxes * side).tolist(), lost.tolist(), strict=True):
+        colour = RED if gone else GREEN
+        _box(axes, box, "lost" if gone else "", colour, "--" if gone else "-")
+        axes.plot((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, "o", color=colour, mec="white", ms=7)
+    return figure
+
+
+def grid_maps(maps: Mapping[str, Tensor], label: str) -> Figure:
+    """S x S maps side by side on one colour scale, titled by their keys."""
+    figure, axes = plt.subplots(1, len(maps), figsize=(WIDTH, WIDTH / len(maps) + 0.2), squeeze=False)
+    top = max(m.max().item() for m in maps.values()) or 1.0
+    for axis, (title, values) in zip(axes.flat, maps.items(), strict=True):
+        image = axis.imshow(values.numpy(force=True), cmap="cividis", vmin=0, vmax=top)
+        axis.set(title=title, xticks=[], yticks=[])
+        axis.grid(False)
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    return figure
+
+
+def loss_curves(curves: pd.DataFrame, window: int = 25) -> Figure:
+    """The four terms of the loss against the step, each a running mean over `window` steps, on a log scale."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
+    for name in ("box", "object", "background", "class"):
+        axes.plot(curves["step"], curves[name].rolling(window, min_periods=1).mean(), label=name)
+    axes.set(yscale="log", xlabel="step", ylabel="loss an image")
+    axes.legend(ncols=4, loc="upper right")
+    return figure
+
+
+def score_curves(epochs: pd.DataFrame, ceiling: float) -> Figure:
+    """mAP by epoch under the grid's ceiling, and the mean confidence of object and background cells."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
+    left.plot(epochs["epoch"] + 1, epochs["map"], marker="o", ms=4)
+    left.axhline(ceiling, color=MUTED, ls="--", lw=1.2)
+    left.text(epochs["epoch"].min() + 1, ceiling, "ceiling of the grid", color=MUTED, va="bottom", fontsize=8.5)
+    left.set(xlabel="epoch", ylabel="mAP@.5, val", ylim=(0, 1.08))
+    right.plot(epochs["epoch"] + 1, epochs["confidence_object"], marker="o", ms=4, label="object cells")
+    right.plot(epochs["epoch"] + 1, epochs["confidence_background"], marker="s", ms=4, label="background cells")
+    right.set(xlabel="epoch", ylabel="mean confidence", ylim=(0, None))
+    right.legend()
+    return figure
+
+
+def cut_bars(cuts: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """mAP and recall of one set of weights, against the score below which detections are thrown away."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
+    x = np.arange(len(cuts))
+    for shift, key, colour, name in ((-0.2, "map", BLUE, "mAP@.5"), (0.2, "recall", ORANGE, "recall")):
+        bars = axes.bar(x + shift, [c[key] for c in cuts.values()], 0.38, color=colour, label=name)
+        axes.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
+    axes.set(xticks=x, xticklabels=list(cuts), xlabel="detections kept: score at least", ylabel="share")
+    axes.margins(y=0.15)
+    axes.legend()
+    return figure

@@ -1,0 +1,70 @@
+"""Probes: what a training step felt, written down without touching it.
+
+Inside: `GradientProbe`.
+
+A probe looks at the first micro-batch of every k-th step, after the forward pass and before the backward pass, hence before
+clipping. It draws no random number, writes to no `.grad` and runs no layer again, so weights are equal bit for bit with or without it.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from yolo_core.detector.grid import Grid
+
+
+class GradientProbe:
+    """Records, every `every` steps (and at the first): the gradient norm of each loss term on each layer; each cell's background gradient
+    and confidence; a histogram of the background confidences.
+
+    `terms`: step, term, layer ("outputs" is the loss's own input), norm.
+    `cells`: step, row, column, predictor, background (bool), confidence, gradient; of the batch's first picture. The gradient is that
+    of the background term of one picture, not yet divided by the batch, so that eq-background reads gradient = 2 lambda c.
+    """
+
+    def __init__(self, every: int, grid: Grid) -> None:
+        self.every, self.grid = every, grid
+        self._terms: list[dict] = []
+        self._cells: list[pd.DataFrame] = []
+
+    def wants(self, step: int) -> bool:
+        return self.every > 0 and step % self.every == 0
+
+    def observe(self, step: int, model: nn.Module, outputs: Tensor, target: Tensor, terms: dict[str, Tensor], divisor: int) -> None:
+        """terms: as `YoloLoss` returns them, already divided by `divisor`; the graph is kept for the step's own backward pass."""
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        for term, value in terms.items():
+            sources = [outputs, *(p for _, p in named)]
+            gradients = torch.autograd.grad(value, sources, retain_graph=True, allow_unused=True)
+            for layer, gradient in zip(["outputs", *(name for name, _ in named)], gradients, strict=True):
+                norm = 0.0 if gradient is None else gradient.norm().item()
+                self._terms.append({"step": step, "term": term, "layer": layer, "norm": norm})
+            if term == "background":
+                self._observe_cells(step, outputs, target, gradients[0] * divisor)
+
+    def _observe_cells(self, step: int, outputs: Tensor, target: Tensor, gradient: Tensor) -> None:
+        parts, slopes = self.grid.split(outputs.detach()), self.grid.split(gradient)
+        confidence = parts.confidence[0].float().numpy(force=True)  # s s b
+        empty = (target[0, ..., 0] == 0).numpy(force=True)  # s s
+        row, column, predictor = np.indices(confidence.shape)
+        self._cells.append(
+            pd.DataFrame(
+                {
+                    "step": step,
+                    "row": row.ravel(),
+                    "column": column.ravel(),
+                    "predictor": predictor.ravel(),
+                    "background": np.repeat(empty.ravel(), confidence.shape[-1]),
+                    "confidence": confidence.ravel(),
+                    "gradient": slopes.confidence[0].float().numpy(force=True).ravel(),
+                }
+            )
+        )
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What was recorded, by table name; empty before the first look."""
+        return {
+            "terms": pd.DataFrame(self._terms),
+            "cells": pd.concat(self._cells, ignore_index=True) if self._cells else pd.DataFrame(),
+        }

@@ -1,0 +1,166 @@
+"""The book, from sources to pages: `make book` calls `main`.
+
+Inside: `build` (stage, run the notebooks, gather the numbers, build strict HTML), `main` (the same with messages and an
+exit status), `PublishError`.
+
+Everything a profile produces lies under `_build/<profile>`: `notebooks/` as executed, `numbers/`, `execution.json`,
+`src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`. A step whose inputs
+have not changed is passed over; a step that fails leaves the last good pages where they were.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import files as files_of
+from importlib.util import find_spec
+from pathlib import Path
+
+from yolo_core.errors import InputError
+from yolo_core.study.execute import ExecutionError, execute, numbers_of, output, tree_hash
+from yolo_core.study.numbers import merge, write_json
+from yolo_core.study.paths import ROOT
+
+# Copied to where Sphinx reads. The package is there so that a page can show the line that computes its equation.
+STAGED = ("_config.yml", "_toc.yml", "book", "yolo_core", "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
+UNWANTED = shutil.ignore_patterns("__pycache__", ".*", "*.ipynb")
+
+
+class PublishError(RuntimeError):
+    """The pages could not be built: what is wrong and where the log is."""
+
+
+def main(profile: str = "pocket") -> int:
+    """Build the book, say where it is and how long it took; 0, or 1 after one sentence on what went wrong."""
+    started = time.monotonic()
+    try:
+        index = build(profile)
+    except (InputError, ExecutionError, PublishError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{index}\n{_clock(time.monotonic() - started)}")
+    return 0
+
+
+def build(profile: str, out: Path | None = None, root: Path = ROOT) -> Path:
+    """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html.
+
+    Raises InputError for a table of contents that names missing pages, ExecutionError for a notebook that fails and
+    PublishError for pages that Sphinx has a warning about.
+    """
+    out = out or root / "_build" / profile
+    out.mkdir(parents=True, exist_ok=True)
+    notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
+    record = execute(notebooks, profile, out, root)
+    write_json(_made(out / "numbers") / "build.json", _report(profile, record))
+    _stage(notebooks, out, root)
+    return _html(out)
+
+
+def pages(root: Path = ROOT) -> list[str]:
+    """The files of the table of contents in reading order, relative to `root`, with their suffix."""
+    import yaml
+
+    toc = root / "_toc.yml"
+    if not toc.exists():
+        raise InputError(f"{toc}: expected the book's table of contents, and it is not there; run from a checkout of the project.")
+    found = []
+    for entry in _entries(yaml.safe_load(toc.read_text(encoding="utf-8"))):
+        file = next((f"{entry}{suffix}" for suffix in (".md", ".ipynb", "") if (root / f"{entry}{suffix}").is_file()), None)
+        if file is None:
+            raise InputError(f"{toc}: {entry} is listed, and there is neither {entry}.md nor {entry}.ipynb; add it or take it out.")
+        found.append(file)
+    return found
+
+
+def _entries(node: object) -> Iterator[str]:
+    """Every `root:` and `file:` of the parsed table, in order."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key in ("root", "file") else _entries(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _entries(item)
+
+
+def _stage(notebooks: list[str], out: Path, root: Path) -> None:
+    """Lay out `out/src` anew: sources, executed notebooks, numbers.json, and the two scripts that pages load."""
+    source = out / "src"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    for name in STAGED:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, source / name, ignore=UNWANTED)
+        elif (root / name).exists():
+            shutil.copy2(root / name, source / name)
+    if (root / "notebooks").exists():  # pictures beside the notebooks
+        shutil.copytree(root / "notebooks", source / "notebooks", ignore=UNWANTED)
+    for name in notebooks:
+        shutil.copy2(output(out, name), source / name)
+    write_json(source / "numbers.json", merge([out / "numbers", *(numbers_of(out, name) for name in notebooks)]))
+    extra = _made(source / "_extra" / "mathjax")
+    shutil.copy2(_mathjax(), extra)
+    shutil.copy2(Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js", extra.parent)
+
+
+def _mathjax() -> Path:
+    """MathJax 3.2.2 in one file: TeX in, SVG out, nothing fetched."""
+    for file in files_of("django-static-mathjax") or ():
+        if str(file).endswith("es5/tex-svg-full.js"):
+            return Path(file.locate())
+    raise InputError("django-static-mathjax: expected es5/tex-svg-full.js in the installed package; install the pinned version again.")
+
+
+def _html(out: Path) -> Path:
+    """Build strict HTML from `out/src` if anything there has changed; move it into place only when it is whole."""
+    source, html, stamp = out / "src", out / "html", out / "html.sha256"
+    key = tree_hash(source.rglob("*"), source)
+    index = html / "index.html"
+    if index.exists() and stamp.exists() and stamp.read_text() == key:
+        return index
+    print("building the pages", flush=True)
+    work, log = out / "sphinx", out / "sphinx.log"
+    shutil.rmtree(work, ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
+    command += ["--path-output", str(work), "-W", "-n", "--keep-going", "--all"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    log.write_text(done.stdout, encoding="utf-8")
+    if done.returncode:
+        raise PublishError(f"the strict build has complaints; the whole log is {log}.\n{_complaints(done.stdout, source)}")
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(html, ignore_errors=True)
+    (work / "_build" / "html").replace(html)
+    shutil.rmtree(work)
+    stamp.write_text(key)
+    return index
+
+
+def _complaints(log: str, source: Path) -> str:
+    """The warnings of a Sphinx log, without colours, named by their path in the sources; its end where it has none."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", log).replace(f"{source}/", "").splitlines()
+    return "\n".join([line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)] or lines[-15:])
+
+
+def _report(profile: str, record: dict[str, dict]) -> dict[str, object]:
+    """What the status page says of this build, ready to print: {{ build.profile }}, {{ build.notebooks }} (a table), ..."""
+    rows = [f"| [](/{name}) | {entry['executed']} | {_clock(entry['seconds'])} |" for name, entry in record.items()]
+    latest = max(record.values(), key=lambda entry: entry["executed"], default={"python": "", "system": "", "packages": {}})
+    return {
+        "profile": profile,
+        "python": latest["python"],
+        "system": latest["system"],
+        "time": _clock(sum(entry["seconds"] for entry in record.values())),
+        "notebooks": "\n".join(["| page | run | time |", "|:--|:--|--:|", *rows]),
+        "packages": "\n".join(["| package | version |", "|:--|:--|", *(f"| {n} | {v} |" for n, v in latest["packages"].items())]),
+    }
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
