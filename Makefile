@@ -48,7 +48,7 @@ venv: $(READY) ## the environment alone
 pins: $(READY) ## move to the newest versions the ranges allow and write constraints.txt anew
 	@$(PY) -m pip install -q --disable-pip-version-check -U --upgrade-strategy eager -e '.[book,test,openmoji]'
 	@$(PY) -m pip list --format=freeze --exclude-editable --disable-pip-version-check \
-	  | grep -ivE '^(nvidia-|cuda-|triton=|pip=|setuptools=|wheel=)' > constraints.new && mv constraints.new constraints.txt
+	  | grep -ivE '^(nvidia-|cuda-|triton=|pip=)' > constraints.new && mv constraints.new constraints.txt
 
 clean: ## remove pages and caches; trained runs and data stay
 	@find _build -mindepth 1 -maxdepth 1 ! -name runs ! -name data -exec rm -rf {} + 2>/dev/null || true

@@ -49,7 +49,7 @@ def write_tree(root: Path, **splits: int) -> Path:
         names = [f"{split}_{index:03}" for index in range(count)]
         for index, name in enumerate(names):
             picture(image(root, name), seed=index)
-            objects = [obj(box=(1 + index, 1, 20 + index, 20)), obj("cat", (31, 1, 60, 40), difficult="1")]
+            objects = [obj(box=(1 + index % 40, 1, 20 + index % 40, 20)), obj("cat", (31, 1, 60, 40), difficult="1")]
             annotation(root, name).write_text(xml(*objects[: index % 3]))
         split_file(root, split).write_text("".join(f"{name}\n" for name in names))
     return root

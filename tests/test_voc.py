@@ -75,6 +75,10 @@ def test_boxes_of_parts_are_not_objects(tmp_path):
     assert read(tmp_path, xml(obj("person", extra=head))).boxes.tolist() == [[10, 5, 30, 25]]
 
 
+def test_objects_buried_in_other_elements_are_not_objects(tmp_path):
+    assert read(tmp_path, xml(obj("dog"), extra=f"<history>{obj('cat')}</history>")).labels.tolist() == [CLASSES.index("dog")]
+
+
 def test_depth_beside_what_is_read_does_no_harm(tmp_path):
     assert len(read(tmp_path, xml(obj(), extra="<a>" * 20_000 + "</a>" * 20_000)).labels) == 1
 
@@ -189,6 +193,19 @@ def test_changed_data_get_a_new_cache_and_a_new_fingerprint(tmp_path):
     assert second.targets[0]["labels"].tolist() == [CLASSES.index("cow")] and first.fingerprint != second.fingerprint
 
 
+def test_a_changed_picture_changes_the_fingerprint(tmp_path):
+    first = VocData(write_tree(tmp_path, train=3), "train", 8)
+    picture(image(tmp_path, "train_000"), seed=99)
+    second = VocData(tmp_path, "train", 8)
+    assert first.fingerprint != second.fingerprint and not torch.equal(first.images[0], second.images[0])
+
+
+def test_caches_of_two_sizes_live_side_by_side(tmp_path, recwarn):
+    write_tree(tmp_path, train=3)
+    assert [VocData(tmp_path, "train", size).images.shape[-1] for size in (8, 9, 8)] == [8, 9, 8]
+    assert len(list((tmp_path / ".cache").iterdir())) == 2 and not recwarn.list
+
+
 def test_the_fingerprint_tells_contents_and_size_and_not_places_or_times(tmp_path):
     here, there = (VocData(write_tree(tmp_path / name, train=3), "train", 8) for name in ("here", "there"))
     assert here.fingerprint == there.fingerprint != VocData(tmp_path / "here", "train", 9).fingerprint
@@ -197,16 +214,15 @@ def test_the_fingerprint_tells_contents_and_size_and_not_places_or_times(tmp_pat
 @pytest.mark.parametrize(
     ("name", "tear"),
     [
-        ("images.npy", lambda content: content[:-1]),
-        ("images.npy", lambda content: b""),
-        ("targets.safetensors", lambda content: content[:40]),
-        ("meta.json", lambda content: content[:-5]),
-        ("meta.json", lambda content: b"[]"),
-        ("images.npy", None),
-        ("targets.safetensors", None),
-        ("meta.json", None),
+        pytest.param("images.npy", lambda content: content[:-1], id="images one byte short"),
+        pytest.param("images.npy", lambda content: b"", id="images empty"),
+        pytest.param("targets.safetensors", lambda content: content[:40], id="targets cut off"),
+        pytest.param("meta.json", lambda content: content[:-5], id="meta cut off"),
+        pytest.param("meta.json", lambda content: b"[]", id="meta of another kind"),
+        pytest.param("images.npy", None, id="no images"),
+        pytest.param("targets.safetensors", None, id="no targets"),
+        pytest.param("meta.json", None, id="no meta"),
     ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_torn_cache_is_built_again_and_says_so(tmp_path, name, tear):
     first = VocData(write_tree(tmp_path, train=3), "train", 8)
@@ -279,8 +295,14 @@ def test_the_order_is_fixed_by_seed_and_epoch(tmp_path):
     assert all(orders[a] != orders[b] for a in orders for b in orders if a < b)
 
 
+def test_a_subset_is_loaded_too(tmp_path):
+    data = VocData(write_tree(tmp_path, train=6), "train", 8)
+    ((images, _),) = loader(torch.utils.data.Subset(data, [4, 2]), 9, shuffle=False, seed=0)
+    assert torch.equal(images, data.images[[4, 2]])
+
+
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_two_workers_give_the_same_batches_as_none(tmp_path, context, monkeypatch):
+def test_two_workers_give_the_same_batches_as_none(tmp_path, context):
     data = VocData(write_tree(tmp_path, train=9), "train", 8)
     alone, helped = loader(data, 2, shuffle=True, seed=3), loader(data, 2, shuffle=True, seed=3, workers=2)
     helped.multiprocessing_context = context

@@ -148,7 +148,7 @@ def _object(node: Element, where: str, width: int, height: int) -> tuple[list[fl
             f"{where} has a box outside the image, ({x1:g}, {y1:g}, {x2:g}, {y2:g}) "
             f"in 1-based pixels of {width} x {height}; mend the box or the <size>."
         )
-    box = [max(x1 - 1, 0), max(y1 - 1, 0), min(x2, width), min(y2, height)]
+    box = [max(x1 - 1, 0.0), max(y1 - 1, 0.0), min(x2, float(width)), min(y2, float(height))]
     if box[0] >= box[2] or box[1] >= box[3]:
         raise InputError(f"{where} has a box of zero area once clipped to the image; remove the object.")
     return box, CLASSES.index(name), bool(difficult)

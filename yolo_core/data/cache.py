@@ -54,7 +54,7 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
     if place.exists():
         try:
             return _load(place, len(split), size)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, SafetensorError) as error:
             warnings.warn(f"{place}: the cache is torn ({error}); building it again", stacklevel=3)
             shutil.rmtree(place, ignore_errors=True)
     try:

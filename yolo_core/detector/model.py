@@ -13,16 +13,16 @@ from yolo_core.errors import InputError
 
 
 class Detector(nn.Module):
-    """Pictures in, S x S x (5 B + C) numbers out; `head` alone takes features made earlier by a frozen backbone."""
+    """Pictures in, S x S x (5 B + C) numbers out."""
 
     def __init__(self, backbone: Backbone, head: nn.Module, grid: Grid) -> None:
         super().__init__()
         self.backbone, self.head, self.grid = backbone, head, grid
         self.fixed_statistics: tuple[nn.Module, ...] = ()
 
-    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n s s k"]:
-        """images: RGB in [0, 1]."""
-        return self.head(self.backbone(images))
+    def forward(self, inputs: Float[Tensor, "n c h w"], features: bool = False) -> Float[Tensor, "n s s k"]:
+        """inputs: RGB pictures in [0, 1]; with `features`, maps that the backbone has made of them already."""
+        return self.head(inputs if features else self.backbone(inputs))
 
     def train(self, mode: bool = True) -> "Detector":
         """As `nn.Module.train`, but BatchNorm layers whose statistics are fixed stay in eval mode."""
@@ -64,3 +64,4 @@ def freeze(detector: Detector, weights: bool, statistics: bool) -> None:
     detector.backbone.requires_grad_(not weights)
     norms = tuple(m for m in detector.backbone.modules() if isinstance(m, nn.BatchNorm2d))
     detector.fixed_statistics = norms if statistics else ()
+    detector.train(detector.training)  # else the statistics would move until the next call of train()

@@ -11,7 +11,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from yolo_core.errors import InputError
@@ -119,7 +119,7 @@ def _imports(path: Path, root: Path, package: str) -> Iterator[str]:
                 yield from (".".join([*base, alias.name]) for alias in node.names)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree_digest(path: Path, mtime_ns: int, size: int) -> str:
     """Digest of one file's bare tree; time and size are there so that the cache notices an edit."""
     return hashlib.sha256(_dump(_bare(_parse(path))).encode()).hexdigest()

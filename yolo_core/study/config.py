@@ -29,6 +29,7 @@ class RunConfig:
     dropout: float = 0.5
     freeze_weights: bool = False
     batchnorm: Literal["train", "frozen"] = "train"  # of the backbone
+    cache_features: bool = False  # run the backbone once: for one that stands still altogether
     confidence_prior: float | None = None
     # the grid and the loss
     centre: Literal["cell", "image"] = "cell"
@@ -66,6 +67,8 @@ class RunConfig:
                 f"micro_batch {self.micro_batch} is larger than effective_batch {self.effective_batch}; "
                 "make it the same or smaller: gradients are accumulated up to the effective batch"
             )
+        if self.cache_features and not (self.freeze_weights and self.batchnorm == "frozen"):
+            raise InputError("cache_features needs a backbone that stands still; set freeze_weights and batchnorm='frozen' as well")
         if not self.lr > 0:
             raise InputError(f"lr must be above 0; got {self.lr}")
 

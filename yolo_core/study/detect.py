@@ -1,6 +1,6 @@
 """A trained run at work: scoring a split, looking at pictures.
 
-Inside: `load`, `evaluate`, `table`, `predict_files`.
+Inside: `load`, `evaluate`, `table`, `found_in`, `predict_files`.
 """
 
 import json
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import torch
 from PIL import Image
+from torch import Tensor
 
 from yolo_core.data.voc import CLASSES, VocData, read_image
 from yolo_core.detector.model import Detector
@@ -18,7 +18,7 @@ from yolo_core.errors import InputError
 from yolo_core.study import figures
 from yolo_core.study.config import RunConfig
 from yolo_core.study.records import read_run
-from yolo_core.study.scoring import predict, score, to_float
+from yolo_core.study.scoring import predict, score
 
 
 def load(folder: Path | str) -> tuple[Detector, RunConfig]:
@@ -58,13 +58,19 @@ def table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def found_in(detector: Detector, config: RunConfig, images: Tensor, score_threshold: float) -> list[dict[str, Tensor]]:
+    """Detections in uint8 pictures [n, 3, s, s], boxes in their pixels, ready to be drawn."""
+    found = config.grid().decode(predict(detector, images), score_threshold, confidence=config.confidence)
+    return figures.in_pixels(found, images.shape[-1])
+
+
 def predict_files(detector: Detector, config: RunConfig, images: Sequence[Path], out: Path, score_threshold: float) -> list[dict]:
     """Detections in picture files, boxes in pixels of each picture (xyxy); writes `<name>.png` and boxes.json to `out`.
 
     Every picture is read before the first is written: one bad file names itself and leaves `out` as it was.
     """
     read = [read_image(path, config.image_size) for path in images]
-    outputs = torch.cat([detector(to_float(pixels[None], "cpu")).detach() for pixels, _ in read])
+    outputs = predict(detector, torch.stack([pixels for pixels, _ in read]))
     detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
     found = []
     names = set()
@@ -84,9 +90,7 @@ def predict_files(detector: Detector, config: RunConfig, images: Sequence[Path],
         # Two folders may hold pictures of one name: neither may overwrite the other.
         name = path.stem if path.stem not in names else f"{path.stem}-{len(names)}"
         names.add(name)
-        with Image.open(path) as picture, matplotlib.rc_context({"savefig.dpi": 100}):
-            figure = figures.detections(picture.convert("RGB"), {**detection, "boxes": boxes})
-            figure.savefig(out / f"{name}.png")
-            figures.close(figure)
+        with Image.open(path) as picture:
+            figures.detections(picture.convert("RGB"), {**detection, "boxes": boxes}).savefig(out / f"{name}.png")
     (out / "boxes.json").write_text(json.dumps(found, indent=1) + "\n")
     return found

@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,31 +25,40 @@ from yolo_core.study.paths import ROOT
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "matplotlib", "plotly", "papermill", "jupyter-book")
 
+# A kernel talks of its transport and of being stopped; what goes wrong in a cell is told by the cell.
+QUIET = ["--IPKernelApp.log_level=50"]
+
 
 class ExecutionError(RuntimeError):
     """A notebook stopped: which, at which cell, with what error, and the command that runs it again."""
 
 
-def execute(notebooks: list[str], profile: str, out: Path, root: Path = ROOT) -> dict[str, dict]:
+def execute(notebooks: list[str], profile: str, out: Path, prepare: Callable[[str], object], root: Path = ROOT) -> dict[str, dict]:
     """Bring `out/notebooks/*.ipynb` up to date and return the execution record, by notebook, as in `out/execution.json`.
 
-    `notebooks` are paths relative to `root`. Kernels start in `root`, with YOLO_PROFILE and YOLO_NUMBERS set, and get
-    the parameter `profile`. One at a time: training uses every core. Raises ExecutionError at the first cell that fails;
-    what ran before it is kept, so the next call goes on from there.
+    `notebooks` are paths relative to `root`. If any has to run, `prepare(profile)` first sees to the data. Kernels start in `root`,
+    with YOLO_PROFILE and YOLO_NUMBERS set, and get the parameter `profile`; one at a time, since training uses every core. Raises
+    ExecutionError at the first cell that fails; what ran before it is kept, so the next call goes on from there.
     """
     journal = out / "execution.json"
     record = json.loads(journal.read_text(encoding="utf-8")) if journal.exists() else {}
-    record = {name: entry for name, entry in record.items() if name in notebooks}
-    for position, name in enumerate(notebooks, start=1):
-        key, data = source_key(root / name, profile, root), data_key(profile, root)
-        done = record.get(name)
-        if done and (done["key"], done["data"]) == (key, data) and output(out, name).exists() and numbers_of(out, name).exists():
-            continue
-        seconds = _run(name, profile, out, root, f"{name} ({position}/{len(notebooks)})")
-        # The data stamp is taken again: the first notebook to need the data may have made them.
-        record[name] = {"key": key, "data": data_key(profile, root), "seconds": round(seconds, 1), **_circumstances()}
-        write_json(journal, record)
-    return record
+    data = data_key(profile, root)
+    keys = {name: source_key(root / name, profile, root) for name in notebooks}
+    stale = [name for name in notebooks if not _done(record.get(name, {}), keys[name], data, out, name)]
+    if stale:
+        prepare(profile)
+        data = data_key(profile, root)
+    for name in notebooks:
+        # Asked again: the data may have been there all along, or have come back as they were.
+        if name in stale and not _done(record.get(name, {}), keys[name], data, out, name):
+            seconds = _run(name, profile, out, root, f"{name} ({notebooks.index(name) + 1}/{len(notebooks)})")
+            record[name] = {"key": keys[name], "data": data, "seconds": round(seconds, 1), **_circumstances()}
+            write_json(journal, {name: record[name] for name in notebooks if name in record})
+    return {name: record[name] for name in notebooks}
+
+
+def _done(entry: dict, key: str, data: str, out: Path, name: str) -> bool:
+    return (entry.get("key"), entry.get("data")) == (key, data) and output(out, name).exists() and numbers_of(out, name).exists()
 
 
 def output(out: Path, name: str) -> Path:
@@ -71,8 +80,11 @@ def source_key(notebook: Path, profile: str, root: Path = ROOT) -> str:
 
 
 def data_key(profile: str, root: Path = ROOT) -> str:
-    """Names and sizes of the profile's data files: cheap even for VOC 2012. Runs are keyed by their content (voc.py)."""
-    files = sorted((f for f in (root / "_build" / "data" / profile).rglob("*") if f.is_file()), key=str)
+    """Names and sizes of the profile's data files: cheap even for VOC 2012. Runs are keyed by their content (voc.py).
+
+    Only the VOC tree itself: caches beside it come and go.
+    """
+    files = sorted((f for f in (root / "_build" / "data" / profile / "VOCdevkit").rglob("*") if f.is_file()), key=str)
     lines = (f"{f.relative_to(root).as_posix()} {f.stat().st_size}\n" for f in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -106,9 +118,9 @@ def _run(name: str, profile: str, out: Path, root: Path, title: str) -> float:
     started = time.monotonic()
     try:
         with environment(settings):
-            papermill.execute_notebook(
-                root / name, draft, parameters={"profile": profile}, cwd=root, progress_bar=bar, kernel_name="python3"
-            )
+            # kernel_name: this environment's Python, whatever kernel the notebook was last saved with
+            options = {"progress_bar": bar, "kernel_name": "python3", "extra_arguments": QUIET}
+            papermill.execute_notebook(root / name, draft, parameters={"profile": profile}, cwd=root, **options)
     except Exception as error:  # nbclient and papermill raise many kinds: a cell's error, a dead kernel, a notebook that is none
         failed = out / "failed" / Path(name).name
         failed.parent.mkdir(parents=True, exist_ok=True)
@@ -132,9 +144,11 @@ def _what(error: Exception) -> str:
 
 
 def _clean(notebook: Path) -> None:
-    """Drop what differs from run to run or fetches from the network: papermill's clock and paths, widget states.
+    """Make an executed notebook fit for a page.
 
-    The cell papermill injects is hidden; so is the cell of parameters it follows.
+    Dropped is what differs from run to run or fetches from the network: papermill's clock and paths, widget states. Hidden are the
+    cell of parameters and the one papermill injects after it. A picture shown with `display(fig, metadata={"image/png": {"alt": ...}})`
+    keeps its description: MyST-NB looks for it in the cell's metadata.
     """
     content = json.loads(notebook.read_text(encoding="utf-8"))
     for metadata in [content["metadata"], *(cell["metadata"] for cell in content["cells"])]:
@@ -143,8 +157,12 @@ def _clean(notebook: Path) -> None:
     for cell in content["cells"]:
         if {"injected-parameters", "parameters"} & set(cell["metadata"].get("tags", [])):
             cell["metadata"]["tags"] = [*cell["metadata"]["tags"], "remove-cell"]
+        described = []
         for shown in cell.get("outputs", []):
             shown.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            described += [m["alt"] for m in shown.get("metadata", {}).values() if isinstance(m, dict) and "alt" in m]
+        if described:
+            cell["metadata"].setdefault("mystnb", {}).setdefault("image", {}).setdefault("alt", " ".join(described))
     notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

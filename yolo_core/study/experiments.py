@@ -1,6 +1,6 @@
 """The study on one screen: every profile, experiment and arm.
 
-Inside: `PROFILES`, `EXPERIMENTS`, `resolve`, `prepare_data`, `run`.
+Inside: `PROFILES`, `EXPERIMENTS`, `experiment`, `resolve`, `prepare_data`, `load_data`, `profile_data`, `training_code`, `run`.
 
 An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
 syntax of the code) is the same: a notebook asks for a run and need not care which.
@@ -115,6 +115,8 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
     """The profile's VOC tree: made if it is EmojiVOC, required to be there if it is VOC 2012."""
+    if profile not in PROFILES:
+        raise InputError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     folder, chosen = data_folder(profile), PROFILES[profile]
     if chosen.train_images is not None:
         size = chosen.base.get("image_size", RunConfig.image_size)
@@ -129,6 +131,11 @@ def load_data(folder: Path, image_size: int) -> tuple[VocData, VocData]:
     return VocData(folder, "train", image_size), VocData(folder, "val", image_size)
 
 
+def profile_data(profile: str, progress: bool = True) -> tuple[VocData, VocData]:
+    """The train and val splits a profile works on, made first where they are not there yet."""
+    return load_data(prepare_data(profile, progress), PROFILES[profile].base.get("image_size", RunConfig.image_size))
+
+
 def training_code() -> str:
     """Hash of the syntax of everything a run's result depends on."""
     return code_hash(modules("yolo_core.study.train"))
@@ -137,7 +144,7 @@ def training_code() -> str:
 def run(name: str, arm: str, profile: str = "pocket", seed: int = 0, progress: bool = True) -> Run:
     """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained."""
     config = resolve(name, arm, profile, seed)
-    train_data, val_data = load_data(prepare_data(profile, progress), config.image_size)
+    train_data, val_data = profile_data(profile, progress)
     code = training_code()
     key = run_key(config, {"train": train_data.fingerprint, "val": val_data.fingerprint}, code)
     folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"

@@ -1,6 +1,6 @@
 """Every static figure of the book, in one style.
 
-Inside: `detections`, `grid_target`, `gallery`, `curves`, `bars`, `histograms`, `close`; the colours `INK`, `ACCENT`, ...
+Inside: `show`, `detections`, `gallery`, `grid_target`, `grid_maps`, `loss_curves`, `score_curves`, `cut_bars`, `claims_table`; the colours.
 
 Okabe and Ito's colours, which the colour-blind can tell apart; type that stays legible when a figure is printed one column wide.
 Figures draw what they are given and never compute a result.
@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -54,7 +55,11 @@ mpl.rcParams.update(
         "svg.hashsalt": "yolo",
     }
 )
-close = plt.close
+
+def show(figure: Figure, description: str) -> None:
+    """Display a figure with what it shows in words, for readers who cannot see it, and close it."""
+    display(figure, metadata={"image/png": {"alt": description}})
+    plt.close(figure)
 
 
 def _picture(picture: Image.Image | Tensor) -> np.ndarray:
@@ -86,9 +91,15 @@ def draw_objects(axes: plt.Axes, picture: Image.Image | Tensor, objects: Mapping
         _box(axes, box, text, colour, "--" if hard else "-")
 
 
+def in_pixels(items: Sequence[Mapping[str, Tensor]], side: int) -> list[dict[str, Tensor]]:
+    """Targets or detections with boxes in [0, 1], scaled to a square picture's pixels."""
+    return [{**item, "boxes": item["boxes"] * side} for item in items]
+
+
 def detections(picture: Image.Image, found: Mapping[str, Tensor]) -> Figure:
-    """One picture with its detections, boxes in pixels."""
-    figure, axes = plt.subplots(figsize=(WIDTH, WIDTH * picture.height / picture.width))
+    """One picture with its detections, boxes in pixels. Not registered with pyplot: nobody need close it."""
+    figure = Figure(figsize=(WIDTH, WIDTH * picture.height / picture.width))
+    axes = figure.subplots()
     draw_objects(axes, picture, found, RED)
     return figure
 
@@ -179,3 +190,22 @@ def cut_bars(cuts: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.margins(y=0.15)
     axes.legend()
     return figure
+
+
+def claims_table(findings: Sequence[Any]) -> pd.DataFrame:
+    """Findings as a table: the sentence, the prediction, the effect with its interval, the seeds, the verdict."""
+    rows = []
+    for finding in findings:
+        low, high = finding.interval or (np.nan, np.nan)
+        rows.append(
+            {
+                "id": finding.claim.id,
+                "claim": finding.claim.sentence,
+                "prediction": finding.claim.prediction,
+                "effect": "" if np.isnan(finding.effect) else f"{finding.effect:.3f}",
+                "95 % interval": "" if finding.interval is None else f"{low:.3f} to {high:.3f}",
+                "seeds": len(finding.seeds),
+                "verdict": finding.verdict,
+            }
+        )
+    return pd.DataFrame(rows).set_index("id")

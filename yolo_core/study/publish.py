@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import files as files_of
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,16 +44,22 @@ def main(profile: str = "pocket") -> int:
     return 0
 
 
-def build(profile: str, out: Path | None = None, root: Path = ROOT) -> Path:
+def prepare(profile: str) -> None:
+    """See to the profile's data. InputError for a profile that does not exist."""
+    from yolo_core.study import experiments  # brings torch, which a build of what has not changed can do without
+
+    experiments.prepare_data(profile)
+
+
+def build(profile: str, out: Path | None = None, root: Path = ROOT, prepare: Callable[[str], object] = prepare) -> Path:
     """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html.
 
-    Raises InputError for a table of contents that names missing pages, ExecutionError for a notebook that fails and
-    PublishError for pages that Sphinx has a warning about.
+    Raises InputError for a profile that does not exist or a table of contents that names missing pages, ExecutionError for a notebook
+    that fails, PublishError for pages that Sphinx has a warning about.
     """
     out = out or root / "_build" / profile
-    out.mkdir(parents=True, exist_ok=True)
     notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
-    record = execute(notebooks, profile, out, root)
+    record = execute(notebooks, profile, out, prepare, root)
     write_json(_made(out / "numbers") / "build.json", _report(profile, record))
     _stage(notebooks, out, root)
     return _html(out)

@@ -18,17 +18,19 @@ from yolo_core.study.config import RunConfig
 CUTS = (0.001, 0.05, 0.1, 0.2, 0.4)
 
 
-def to_float(images: Tensor, device: torch.device | str) -> Tensor:
-    """uint8 [n, 3, h, w] to float in [0, 1] on the device, channels last (about 1.5 times faster convolutions on a CPU)."""
-    return images.to(device, non_blocking=True).float().div_(255).contiguous(memory_format=torch.channels_last)
+def to_float(inputs: Tensor, device: torch.device | str) -> Tensor:
+    """uint8 pictures to float in [0, 1], half-precision features to float; channels last, for faster convolutions on a CPU."""
+    floats = inputs.to(device, non_blocking=True).float()
+    floats = floats.div_(255) if inputs.dtype == torch.uint8 else floats
+    return floats.contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, batch_size: int = 32, device: torch.device | str = "cpu") -> Tensor:
-    """The outputs [N, S, S, k] for uint8 images [N, 3, s, s], on the CPU. Leaves the model in the mode it was in."""
-    mode = model.training
+def predict(model: nn.Module, inputs: Tensor, batch_size: int = 32, device: torch.device | str = "cpu") -> Tensor:
+    """The outputs [N, S, S, k] for uint8 pictures [N, 3, s, s], or for their features, on the CPU. Leaves the model's mode as it was."""
+    mode, features = model.training, inputs.dtype != torch.uint8
     model.eval()
-    outputs = [model(to_float(batch, device)).float().cpu() for batch in images.split(batch_size)]
+    outputs = [model(to_float(batch, device), features=features).float().cpu() for batch in inputs.split(batch_size)]
     model.train(mode)
     return torch.cat(outputs)
 

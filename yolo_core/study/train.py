@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from yolo_core.data.voc import VocData, loader
 from yolo_core.study.config import RunConfig
+from yolo_core.study.features import FeatureData
 from yolo_core.study.probes import GradientProbe
 from yolo_core.study.records import Run, environment, run_key, write_run
 from yolo_core.study.scoring import predict, score, to_float
@@ -37,7 +38,8 @@ def make_optimiser(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer
     groups = [{"params": list(model.head.parameters()), "lr": config.lr}]
     if backbone:
         groups.append({"params": backbone, "lr": config.lr if config.backbone_lr is None else config.backbone_lr})
-    options = {"momentum": 0.9} if config.optimiser == "sgd" else {}
+    # One kernel for the whole update: on a CPU five times faster than one a tensor.
+    options = {"fused": True} | ({"momentum": 0.9} if config.optimiser == "sgd" else {})
     return OPTIMISERS[config.optimiser](groups, weight_decay=config.weight_decay, **options)
 
 
@@ -84,6 +86,8 @@ def train(
     fabric = Fabric(devices=1, precision=config.precision)
     detector = config.detector().to(memory_format=torch.channels_last)
     model, optimiser = fabric.setup(detector, make_optimiser(detector, config))
+    if config.cache_features:
+        train_data, val_data = (FeatureData(data, detector.backbone, fabric.device, progress) for data in (train_data, val_data))
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed)
     steps = min(config.epochs * len(batches), max_steps or math.inf)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, steps, config))
@@ -103,11 +107,11 @@ def train(
             micro = list(zip(images.split(config.micro_batch), target.split(config.micro_batch), strict=True))
             for i, (image_part, target_part) in enumerate(micro):
                 with fabric.no_backward_sync(model, enabled=i < len(micro) - 1):
-                    outputs = model(to_float(image_part, fabric.device)).float()
+                    outputs = model(to_float(image_part, fabric.device), features=config.cache_features).float()
                     terms = loss(outputs, target_part, divisor)
                     require_finite(terms, step)
                     if i == 0 and probe.wants(step):
-                        probe.observe(step, model, outputs, target_part, terms, divisor)
+                        probe.observe(step, detector, outputs, target_part, terms, divisor)
                     fabric.backward(sum(terms.values()))
                 for name, term in terms.items():
                     logged[name] += term.item()

@@ -1,0 +1,227 @@
+"""Every page of the built book in headless Chromium, wide and narrow; and a broken page, so that the checks are known to bite."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from yolo_core.study import publish
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
+
+WIDTHS = (1280, 390)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # A foreign host fails at once, with or without a network, and is counted below.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+# What can only be seen from inside the page. Pictures below the fold are told to load first.
+FAULTS = """async () => {
+  const maths = [...document.querySelectorAll('.math')];
+  if (maths.length && window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
+  const pictures = [...document.images];
+  pictures.forEach(image => { image.loading = 'eager'; });
+  await Promise.all(pictures.map(image => image.decode().catch(() => null)));
+  const heading = node => [...document.querySelectorAll('article :is(h1, h2, h3)')]
+    .findLast(h => h.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_FOLLOWING)?.textContent ?? 'the top';
+  const where = node => `under "${heading(node)}", ` + node.outerHTML.slice(0, 100).replace(/\\s+/g, ' ');
+  const faults = [];
+  for (const node of maths) if (!node.querySelector('mjx-container')) faults.push('math left as text: ' + node.textContent.slice(0, 80));
+  for (const node of document.querySelectorAll('mjx-merror, [data-mml-node="merror"]')) {
+    const said = node.querySelector('[data-mjx-error]') ?? node.closest('[data-mjx-error]') ?? node;
+    faults.push('math in error: ' + (said.dataset.mjxError ?? node.textContent));
+  }
+  for (const node of document.querySelectorAll('mjx-assistive-mml mtext[mathcolor="red"]')) {
+    if (node.textContent.startsWith('\\\\')) faults.push('math in error: unknown command ' + node.textContent);
+  }
+  for (const image of pictures) {
+    const alt = (image.getAttribute('alt') ?? '').trim();
+    if (!image.naturalWidth) faults.push('picture does not load: ' + where(image));
+    if (!alt || /\\.(png|svg|jpe?g|gif)$/.test(alt)) faults.push('picture without alt text: ' + where(image));
+  }
+  const wide = document.documentElement.scrollWidth;
+  if (wide > window.innerWidth + 1) {
+    const beyond = node => node.getBoundingClientRect().right > window.innerWidth + 1;
+    const widest = [...document.querySelectorAll('main *')].filter(beyond).slice(0, 3).map(where);
+    faults.push(`the page is ${wide} px wide in a window of ${window.innerWidth}: ` + widest.join(' | '));
+  }
+  return faults;
+}"""
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome", "chrome"]
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = next((path for path in (shutil.which(name) for name in names if name) if path), own if Path(own).exists() else None)
+        if found is None:
+            reason = "no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM"
+            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def book() -> Path:
+    """The folder of the smoke book's HTML, built first where it is absent or stale."""
+    return publish.build("smoke").parent
+
+
+def serve(folder: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(book: Path) -> Iterator[str]:
+    yield from serve(book)
+
+
+@pytest.fixture(scope="module")
+def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iterator[str]:
+    """Pages with one fault each, and a sound one, beside the book's own MathJax."""
+    folder = tmp_path_factory.mktemp("broken")
+    shutil.copytree(book / "mathjax", folder / "mathjax")
+    mathjax = '<script>window.MathJax = {tex: {}}</script><script defer src="mathjax/tex-svg-full.js"></script>'
+    maths = '<div class="math">\\[ {} \\]</div>'
+    bodies = {
+        "sound": mathjax + maths.format("x^2") + "<p>Text.</p>",
+        "console": "<script>console.error('something broke')</script>",
+        "syntax": "<script>const a = 1; const a = 2;</script>",
+        "foreign": '<script src="https://example.org/script.js"></script>',
+        "missing": '<link rel="stylesheet" href="missing.css">',
+        "untypeset": maths.format("x^2"),
+        "maths": mathjax + maths.format("x^2^3"),
+        "command": mathjax + maths.format("\\nonsense{x}"),
+        "alt": f'<img src="{DOT}">',
+        "filename": f'<img src="{DOT}" alt="../_images/1234.png">',
+        "picture": '<img src="data:image/png;base64,AAAA" alt="a picture">',
+        "overflow": '<main><div style="width: 900px">wide</div></main>',
+    }
+    for name, body in bodies.items():
+        head = f'<meta charset="utf-8"><title>{name}</title><link rel="icon" href="{DOT}">'
+        (folder / f"{name}.html").write_text(f"<!doctype html><html><head>{head}</head><body>{body}</body></html>")
+    yield from serve(folder)
+
+
+DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+
+def faults(browser: Browser, url: str, width: int) -> list[str]:
+    """Open the address in a window of that width; one line a fault, [] for a sound page."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    found = watch(page, urlsplit(url).netloc)
+    try:
+        page.goto(url, wait_until="load")
+        found += page.evaluate(FAULTS)
+    finally:
+        page.close()
+    return found
+
+
+def watch(page: Page, host: str) -> list[str]:
+    """A list that fills with what the page says and asks for: console errors, exceptions, foreign or failed requests."""
+    found: list[str] = []
+
+    def asked(request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob", "about") and parts.netloc != host:
+            found.append(f"foreign request: {request.url}")
+
+    page.on("console", lambda message: found.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on("pageerror", lambda error: found.append(f"exception: {error}"))
+    page.on("request", asked)
+    page.on("requestfailed", lambda request: found.append(f"failed request: {request.url} ({request.failure})"))
+    page.on("response", lambda response: found.append(f"status {response.status}: {response.url}") if response.status >= 400 else None)
+    return found
+
+
+def html_pages(book: Path) -> list[str]:
+    names = (file.relative_to(book).as_posix() for file in book.rglob("*.html"))
+    return sorted(name for name in names if not name.startswith("_") and name != "index.html")
+
+
+def test_every_page_opens_without_a_fault_wide_and_narrow(browser, book, address):
+    names = html_pages(book)
+    wanted = {str(Path(page).with_suffix(".html")) for page in publish.pages()}
+    assert wanted and wanted <= set(names)
+    found = {f"{name} at {width} px": faults(browser, f"{address}/{name}", width) for name in names for width in WIDTHS}
+    assert not {where: lines for where, lines in found.items() if lines}
+    print(f"{len(names)} pages at {WIDTHS} px")
+
+
+def test_the_index_leads_to_the_story(browser, book, address):
+    page = browser.new_page()
+    page.goto(f"{address}/index.html")
+    page.wait_for_url(f"{address}/{Path(publish.pages()[0]).with_suffix('.html')}")
+    assert page.locator("article h1").count() == 1
+    page.close()
+
+
+def test_pages_work_from_a_folder_without_a_server(browser, book):
+    for name in (Path(page).with_suffix(".html") for page in publish.pages()):
+        assert faults(browser, (book / name).as_uri(), 1280) == []
+
+
+def test_the_one_search_field_finds_a_word(browser, address):
+    page = browser.new_page()
+    found = watch(page, urlsplit(address).netloc)
+    page.goto(f"{address}/search.html?q=loss")
+    page.locator("#search-results li").first.wait_for()
+    assert page.locator("#search-results li").count() > 0
+    assert found == []
+    page.goto(f"{address}/{Path(publish.pages()[0]).with_suffix('.html')}")
+    assert page.locator('input[type="search"]').count() == 1
+    page.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_checker_passes_a_sound_page(browser, broken_address, width):
+    assert faults(browser, f"{broken_address}/sound.html", width) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("console", "console: something broke"),
+        ("syntax", "exception: Identifier 'a' has already been declared"),
+        ("foreign", "foreign request: https://example.org/script.js"),
+        ("missing", "status 404"),
+        ("untypeset", "math left as text"),
+        ("maths", "math in error: Double exponent"),
+        ("command", "math in error: unknown command \\nonsense"),
+        ("alt", "picture without alt text"),
+        ("filename", "picture without alt text"),
+        ("picture", "picture does not load"),
+        ("overflow", "px wide in a window of 390"),
+    ],
+)
+def test_the_checker_finds_a_planted_fault(browser, broken_address, name, said):
+    assert any(said in line for line in faults(browser, f"{broken_address}/{name}.html", 390))

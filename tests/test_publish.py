@@ -1,0 +1,207 @@
+"""The book's driver on a small book: what runs again, what is kept when something fails, and how numbers reach the pages."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from yolo_core.errors import InputError
+from yolo_core.study import numbers, publish
+from yolo_core.study.execute import ExecutionError, _clean, data_key, execute, source_key
+
+ROOT = Path(__file__).resolve().parents[1]
+PARAMETERS = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
+PUBLISH = 'from yolo_core.study import numbers\n\nnumbers.publish("shown", value="0.031", arms={"mse": "0.030"}, profile=profile)'
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    made.cells = [nbformat.v4.new_markdown_cell("# A page\n\nThe value is {{ shown.value }}."), nbformat.v4.new_code_cell(PARAMETERS)]
+    made.cells[1].metadata["tags"] = ["parameters"]
+    made.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    for position, cell in enumerate(made.cells):
+        cell["id"] = f"cell-{position}"
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(made, path)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A checkout with the real configuration, one page and one notebook, `notebooks/page.ipynb`, that publishes a number."""
+    for name in ("_config.yml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("_ext", "_static", "_templates"):
+        shutil.copytree(ROOT / "book" / name, tmp_path / "book" / name)
+    shutil.copy(ROOT / "book/references.bib", tmp_path / "book/references.bib")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/story\nchapters:\n  - file: notebooks/page\n")
+    (tmp_path / "book/story.md").write_text("# Story\n\nValue {{ shown.value }}, {{ shown.arms.mse }}, profile {{ shown.profile }}.\n")
+    write_notebook(tmp_path / "notebooks/page.ipynb", PUBLISH, "print(profile)")
+    return tmp_path
+
+
+def run(book: Path) -> dict:
+    return execute(["notebooks/page.ipynb"], "smoke", book / "_build/smoke", lambda profile: None, root=book)
+
+
+def build(book: Path) -> Path:
+    return publish.build("smoke", root=book, prepare=lambda profile: None)
+
+
+def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, capsys):
+    index = build(book)
+    story = (index.parent / "book/story.html").read_text()
+    assert index == book / "_build/smoke/html/index.html" and index.exists()
+    assert "Value 0.031, 0.030, profile smoke." in story
+    assert "The value is 0.031." in (index.parent / "notebooks/page.html").read_text()
+    assert (index.parent / "plotly.min.js").exists() and (index.parent / "mathjax/tex-svg-full.js").exists()
+    assert not (book / "notebooks").joinpath("numbers.json").exists() and sorted(p.name for p in (book / "notebooks").iterdir()) == ["page.ipynb"]
+    monkeypatch.setattr("yolo_core.study.execute._run", lambda *_: pytest.fail("the notebook ran again"))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("the pages were built again"))
+    capsys.readouterr()
+    assert build(book) == index and capsys.readouterr().out == ""
+
+
+def test_a_missing_number_fails_the_build_and_keeps_the_earlier_pages(book):
+    index = build(book)
+    before = index.parent.joinpath("book/story.html").read_bytes()
+    (book / "book/story.md").write_text("# Story\n\nValue {{ shown.nothing }}.\n")
+    with pytest.raises(publish.PublishError, match=r"book/story\.md:3: WARNING.*nothing"):
+        build(book)
+    assert index.parent.joinpath("book/story.html").read_bytes() == before
+
+
+def test_a_failing_cell_is_told_in_a_sentence_and_loses_nothing(book, capsys):
+    record = run(book)
+    kept = (book / "_build/smoke/notebooks/page.ipynb").read_bytes()
+    write_notebook(book / "notebooks/page.ipynb", PUBLISH.replace("0.031", "0.9"), "# a comment\nvalue = 1 / 0")
+    with pytest.raises(ExecutionError) as caught:
+        run(book)
+    said = str(caught.value)
+    assert "notebooks/page.ipynb, the code cell [4] that begins `# a comment`: ZeroDivisionError: division by zero." in said
+    assert said.endswith("make book PROFILE=smoke") and "\n" not in said
+    assert (book / "_build/smoke/notebooks/page.ipynb").read_bytes() == kept
+    assert json.loads((book / "_build/smoke/numbers/notebooks-page/shown.json").read_text())["value"] == "0.031"
+    assert json.loads((book / "_build/smoke/execution.json").read_text()) == record
+    assert (book / "_build/smoke/failed/page.ipynb").exists()
+
+
+def test_a_number_that_is_no_longer_published_is_gone(book):
+    run(book)
+    write_notebook(book / "notebooks/page.ipynb", "profile")
+    run(book)
+    assert list((book / "_build/smoke/numbers/notebooks-page").iterdir()) == []
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_written(book):
+    with pytest.raises(InputError, match="unknown profile 'smokey'"):
+        publish.build("smokey", root=book)
+    assert not (book / "_build").exists()
+
+
+def test_main_prints_one_sentence_and_fails(monkeypatch, capsys):
+    def refuse(profile: str) -> Path:
+        raise InputError("what was expected, what came, what to do")
+
+    monkeypatch.setattr(publish, "build", refuse)
+    assert publish.main("smoke") == 1
+    assert capsys.readouterr().err == "error: what was expected, what came, what to do\n"
+
+
+def test_the_stamp_of_a_notebook_holds_its_cells_profile_code_and_records(book):
+    package = book / "yolo_core"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "thing.py").write_text("X = 1  # a comment\n")
+    notebook = book / "notebooks/page.ipynb"
+    write_notebook(notebook, "from yolo_core import thing")
+    key = source_key(notebook, "smoke", book)
+    (package / "thing.py").write_text("X = 1  # another\n")
+    (package / "unrelated.py").write_text("Y = 1\n")
+    stored = json.loads(notebook.read_text())
+    stored["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "1"}]
+    stored["cells"][1]["execution_count"] = 3
+    notebook.write_text(json.dumps(stored))
+    assert source_key(notebook, "smoke", book) == key
+    seen = {key, source_key(notebook, "pocket", book)}
+    (book / "records").mkdir()
+    for file, text in [(package / "thing.py", "X = 2"), (package / "stats.json", "{}"), (book / "records/a.json", "{}"), (book / "constraints.txt", "a==1")]:
+        file.write_text(text)
+        seen.add(source_key(notebook, "smoke", book))
+    write_notebook(notebook, "from yolo_core import thing\nthing.X")
+    seen.add(source_key(notebook, "smoke", book))
+    assert len(seen) == 7
+
+
+def test_the_stamp_of_the_data_sees_the_tree_and_not_the_caches(book):
+    tree = book / "_build/data/smoke/VOCdevkit"
+    tree.mkdir(parents=True)
+    empty = data_key("smoke", book)
+    (tree.parent / "cache.bin").write_bytes(b"1")
+    assert data_key("smoke", book) == empty
+    (tree / "a.jpg").write_bytes(b"1")
+    one = data_key("smoke", book)
+    (tree / "a.jpg").write_bytes(b"12")
+    assert len({empty, one, data_key("smoke", book)}) == 3
+
+
+def test_the_table_of_contents_is_read_in_order_and_a_missing_page_is_named(book):
+    assert publish.pages(book) == ["book/story.md", "notebooks/page.ipynb"]
+    (book / "notebooks/page.ipynb").unlink()
+    with pytest.raises(InputError, match="notebooks/page is listed"):
+        publish.pages(book)
+
+
+def test_an_executed_notebook_keeps_descriptions_and_drops_clocks_paths_and_widgets(tmp_path):
+    picture = {"output_type": "display_data", "data": {"image/png": ""}, "metadata": {"image/png": {"alt": "A rising line"}}}
+    widget = {"output_type": "display_data", "data": {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "bar"}, "metadata": {}}
+    cells = [
+        {"cell_type": "code", "source": PARAMETERS, "metadata": {"tags": ["parameters"]}, "outputs": []},
+        {"cell_type": "code", "source": "profile = 1", "metadata": {"tags": ["injected-parameters"], "papermill": {}}, "outputs": []},
+        {"cell_type": "code", "source": "draw()", "metadata": {"papermill": {}}, "outputs": [picture, widget]},
+    ]
+    file = tmp_path / "page.ipynb"
+    file.write_text(json.dumps({"cells": cells, "metadata": {"papermill": {"input_path": "/home"}, "widgets": {}}}))
+    _clean(file)
+    cleaned = json.loads(file.read_text())
+    assert cleaned["metadata"] == {}
+    assert [("remove-cell" in cell["metadata"].get("tags", [])) for cell in cleaned["cells"]] == [True, True, False]
+    assert cleaned["cells"][2]["metadata"] == {"mystnb": {"image": {"alt": "A rising line"}}}
+    assert list(cleaned["cells"][2]["outputs"][1]["data"]) == ["text/plain"]
+
+
+def test_published_numbers_are_whole_files_in_the_folder_of_the_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLO_NUMBERS", str(tmp_path / "here"))
+    file = numbers.publish("baseline", map="0.03", count=12, arms={"mse": "0.1"})
+    assert file == tmp_path / "here/baseline.json"
+    assert json.loads(file.read_text()) == {"map": "0.03", "count": 12, "arms": {"mse": "0.1"}}
+    assert [f.name for f in file.parent.iterdir()] == ["baseline.json"]
+    monkeypatch.delenv("YOLO_NUMBERS")
+    monkeypatch.setenv("YOLO_PROFILE", "smoke")
+    assert numbers.folder().parts[-3:] == ("_build", "smoke", "numbers")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"map": 0.1 + 0.2}, r"expected a string as it should be printed, got 0\.30000000000000004"),
+        ({"held": True}, "expected a string"),
+        ({"arms": {"focal-detached": "1"}}, r"baseline\.arms\.focal-detached"),
+        ({"items": "1"}, "a page can write after a dot"),
+    ],
+)
+def test_a_number_that_a_page_could_not_print_is_refused(tmp_path, monkeypatch, values, said):
+    monkeypatch.setenv("YOLO_NUMBERS", str(tmp_path))
+    with pytest.raises(InputError, match=said):
+        numbers.publish("baseline", **values)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_name_has_one_source(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "baseline.json").write_text('{"map": "1"}')
+    assert numbers.merge([tmp_path / "a", tmp_path / "missing"]) == {"baseline": {"map": "1"}}
+    with pytest.raises(InputError, match='numbers "baseline": .* both publish them'):
+        numbers.merge([tmp_path / "a", tmp_path / "b"])

@@ -1,0 +1,169 @@
+"""The loop: what it must compute, and what it must never do."""
+
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+import torch
+from helpers_voc import write_tree
+from torch import nn
+
+from yolo_core.data.voc import VocData
+from yolo_core.detector.model import Detector
+from yolo_core.errors import InputError
+from yolo_core.study import train as train_module
+from yolo_core.study.config import RunConfig, config_from_dict
+from yolo_core.study.features import FeatureData
+from yolo_core.study.records import read_run, run_key
+from yolo_core.study.train import NonFiniteLoss, rate_factor, train
+
+TINY = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=2, effective_batch=4, micro_batch=4, dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    root = write_tree(tmp_path_factory.mktemp("tree"), train=10, val=4)
+    return VocData(root, "train", 224), VocData(root, "val", 224)
+
+
+def run(config, splits, out, **options):
+    return train(config, *splits, out, code="test", progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def tiny_run(splits, tmp_path_factory):
+    return run(TINY, splits, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+def test_the_record_says_what_ran_on_what_and_how_it_scored(tiny_run):
+    record = json.loads((tiny_run.folder / "record.json").read_text())
+    assert record["config"] == TINY.to_dict()
+    assert record["steps"] == 2 * 3  # ten pictures in groups of four: the partial last group is a step
+    assert record["data"]["train_images"] == 10
+    assert set(record["metrics"]["cuts"]) == {"0.001", "0.05", "0.1", "0.2", "0.4"}
+    assert {"python", "packages", "device", "commit"} <= set(record["host"])
+    assert list(tiny_run.table("curves")["step"]) == list(range(6))
+    assert read_run(tiny_run.folder).config == TINY
+
+
+def test_two_runs_of_one_seed_are_equal_bit_for_bit_host_and_times_aside(tiny_run, splits, tmp_path):
+    again = run(TINY, splits, tmp_path / "again")
+    for key in set(tiny_run.record) - {"host", "times"}:
+        assert json.dumps(again.record[key]) == json.dumps(tiny_run.record[key]), key
+    pd.testing.assert_frame_equal(again.table("curves"), tiny_run.table("curves"), check_exact=True)
+    weights = tiny_run.weights()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in again.weights().items())
+
+
+def test_another_seed_gives_other_weights(tiny_run, splits, tmp_path):
+    other = run(dataclasses.replace(TINY, seed=1), splits, tmp_path / "other")
+    weights = tiny_run.weights()
+    assert not all(torch.equal(tensor, weights[name]) for name, tensor in other.weights().items())
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_probes_leave_the_weights_as_they_were_bit_for_bit(splits, tmp_path, dropout):
+    plain_config = dataclasses.replace(TINY, head="compressed", dropout=dropout, epochs=1)
+    plain = run(plain_config, splits, tmp_path / "plain", max_steps=2)
+    probed = run(dataclasses.replace(plain_config, probe_steps=1), splits, tmp_path / "probed", max_steps=2)
+    weights = plain.weights()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in probed.weights().items())
+    assert set(probed.table("terms")["term"]) == {"box", "object", "background", "class"}
+
+
+def test_the_recorded_background_gradient_is_two_lambda_c_cell_by_cell(splits, tmp_path):
+    probed = run(dataclasses.replace(TINY, probe_steps=1), splits, tmp_path / "probed")
+    cells = probed.table("cells").query("background")
+    assert len(cells) > 100
+    torch.testing.assert_close(
+        torch.tensor(cells["gradient"].to_numpy()), 2 * 0.5 * torch.tensor(cells["confidence"].to_numpy()), rtol=1e-5, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3])
+def test_micro_batches_accumulate_to_the_step_of_the_full_batch(splits, tmp_path, monkeypatch, micro_batch):
+    """Every BatchNorm in eval mode; three does not divide four, and the last group holds two pictures of ten."""
+    monkeypatch.setattr(Detector, "train", lambda self, mode=True: nn.Module.train(self, False))
+    config = dataclasses.replace(TINY, optimiser="sgd", lr=1e-2)
+    full = run(config, splits, tmp_path / "full")
+    parts = run(dataclasses.replace(config, micro_batch=micro_batch), splits, tmp_path / "parts")
+    whole = full.weights()
+    for name, tensor in parts.weights().items():
+        torch.testing.assert_close(tensor, whole[name], rtol=1e-4, atol=1e-6)
+    for term in ("box", "object", "background", "class"):
+        assert parts.table("curves")[term].tolist() == pytest.approx(full.table("curves")[term].tolist(), rel=1e-4)
+
+
+def test_a_non_finite_loss_stops_the_run_and_names_its_terms(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module, "rate_factor", lambda *_: 1e30)
+    with pytest.raises(NonFiniteLoss, match=r"step \d+: the .*(box|object|background|class).* not finite"):
+        run(dataclasses.replace(TINY, optimiser="sgd", clip_norm=None), splits, tmp_path / "burst")
+    assert not list(tmp_path.iterdir()), "a failed run leaves nothing behind"
+
+
+def test_max_steps_stops_early_and_still_scores(splits, tmp_path):
+    short = run(TINY, splits, tmp_path / "short", max_steps=1)
+    assert short.record["steps"] == 1
+    assert len(short.table("epochs")) == 1
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_zero():
+    config = RunConfig(warmup=0.1)
+    factors = [rate_factor(step, 100, config) for step in range(100)]
+    assert factors[:10] == pytest.approx([k / 10 for k in range(1, 11)])
+    assert factors[10] == 1.0
+    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert factors[-1] < 1e-3
+
+
+def test_features_computed_once_are_those_of_the_backbone_to_half_precision(splits):
+    config = RunConfig(weights=None, freeze_weights=True, batchnorm="frozen", cache_features=True)
+    torch.manual_seed(0)
+    backbone = config.detector().backbone.eval()
+    features = FeatureData(splits[0], backbone, progress=False)
+    with torch.no_grad():
+        direct = backbone(splits[0].images.float() / 255)
+    torch.testing.assert_close(features.images.float(), direct, rtol=2e-3, atol=2e-3)
+    assert features.fingerprint == splits[0].fingerprint
+    batch, targets = features.__getitems__([3, 1])
+    assert torch.equal(batch, features.images[[3, 1]]) and len(targets) == 2
+
+
+def test_another_backbone_does_not_find_the_features_of_the_first(splits):
+    config = RunConfig(weights=None, freeze_weights=True, batchnorm="frozen", cache_features=True)
+    files = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        files.append(FeatureData(splits[0], config.detector().backbone, progress=False)._file)
+    assert files[0] != files[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"micro_batch": 32}, "micro_batch 32 is larger than effective_batch 16"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"cache_features": True}, "cache_features needs a backbone that stands still"),
+        ({"learning_rate": 1e-3}, "unknown key 'learning_rate'"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_a_sentence(values, sentence):
+    with pytest.raises(InputError, match=sentence):
+        config_from_dict(values)
+
+
+def test_the_key_of_a_run_changes_with_configuration_data_and_code():
+    base = run_key(TINY, {"train": "a", "val": "b"}, "code")
+    assert base == run_key(TINY, {"train": "a", "val": "b"}, "code")
+    assert base != run_key(dataclasses.replace(TINY, lr=2e-3), {"train": "a", "val": "b"}, "code")
+    assert base != run_key(TINY, {"train": "c", "val": "b"}, "code")
+    assert base != run_key(TINY, {"train": "a", "val": "b"}, "other")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 99}', b"\xff\xfe"])
+def test_a_torn_or_foreign_record_is_refused_by_name(tmp_path, content):
+    (tmp_path / "record.json").write_bytes(content)
+    with pytest.raises(InputError, match="record.json"):
+        read_run(tmp_path)

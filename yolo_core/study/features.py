@@ -1,0 +1,74 @@
+"""A split seen through a frozen backbone, computed once.
+
+Inside: `FeatureData`.
+
+A backbone whose weights and BatchNorm statistics both stand still says the same of a picture in every epoch. So it runs once over the
+data and its maps are kept on disk in half precision. What that forbids: anything that changes the pictures (augmentation, mosaic) or
+the backbone (fine-tuning, BatchNorm in train mode).
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from yolo_core.data.voc import VocData
+from yolo_core.detector.backbones import Backbone
+
+
+class FeatureData(VocData):
+    """A `VocData` whose `images` are a backbone's feature maps, float16 [N, c, h, w]; targets and fingerprint are those of the split.
+
+    The cache is a file beside the split's own, named by the data's fingerprint and the backbone's weights.
+    """
+
+    def __init__(self, data: VocData, backbone: Backbone, device: torch.device | str = "cpu", progress: bool = True) -> None:
+        vars(self).update(vars(data))
+        self._file = self._folder / f"features-{_key(data, backbone)}.npy"
+        if not self._file.exists():
+            _build(self._file, data, backbone, device, progress)
+        self._map()
+
+    def _map(self) -> None:
+        # Copy on write, because torch wants an array that it could write to; nothing does.
+        self.images = torch.from_numpy(np.load(self._file, mmap_mode="c"))
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self._map()
+
+
+def _key(data: VocData, backbone: Backbone) -> str:
+    digest = hashlib.sha256(data.fingerprint.encode())
+    for name, tensor in backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.numpy(force=True).tobytes())
+    return digest.hexdigest()[:24]
+
+
+@torch.no_grad()
+def _build(file: Path, data: VocData, backbone: Backbone, device: torch.device | str, progress: bool) -> None:
+    """Run the backbone over the split, and move the finished file into place."""
+    mode = backbone.training
+    backbone.eval()
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    bar = tqdm(total=len(data), desc="features of the frozen backbone", unit="image", disable=not progress)
+    maps = None
+    try:
+        for start in range(0, len(data), 32):
+            images = data.images[start : start + 32].to(device).float().div_(255)
+            features = backbone(images.contiguous(memory_format=torch.channels_last)).half().numpy(force=True)
+            if maps is None:
+                shape = (len(data), *features.shape[1:])
+                maps = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float16, shape=shape)
+            maps[start : start + len(features)] = features
+            bar.update(len(features))
+        maps.flush()
+        draft.rename(file)
+    finally:
+        bar.close()
+        draft.unlink(missing_ok=True)
+        backbone.train(mode)
