@@ -33,8 +33,9 @@ lint: $(READY) ## style and imports, by ruff
 	@$(PY) -m ruff check --quiet .
 
 # The notebooks and the smoke book share their trained runs (_build/runs, by key): whichever comes first trains.
+# One thread a process: two processes of two threads each would wait for one another on two cores.
 unit: $(READY) ## unit tests, on two processes
-	@$(PY) -m pytest -q -n 2 -m "not browser" tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not browser" tests
 
 notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared
 	@YOLO_PROFILE=smoke YOLO_NUMBERS=$(CURDIR)/_build/smoke/nbval JUPYTER_PLATFORM_DIRS=1 $(PY) -m pytest -q \

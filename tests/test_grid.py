@@ -153,7 +153,9 @@ def test_every_object_that_has_a_cell_decodes_from_perfect_outputs(grid, seed):
     detections = grid.decode(grid.perfect_outputs(grid.encode(targets)), nms_iou=1.0)
     held = encode(targets, grid.S, "image")
     for image, found in enumerate(detections):
-        expected = sorted((label, x - w / 2, y - h / 2, x + w / 2, y + h / 2) for (i, *_), (x, y, w, h, label) in held.items() if i == image)
+        expected = sorted(
+            (label, x - w / 2, y - h / 2, x + w / 2, y + h / 2) for (i, *_), (x, y, w, h, label) in held.items() if i == image
+        )
         got = sorted((label, *box) for label, box in zip(found["labels"].tolist(), found["boxes"].tolist(), strict=True))
         assert [g[0] for g in got] == [e[0] for e in expected]
         # Two boxes of one label may sort apart by a rounding: compare each with its nearest.

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
 PUBLISH = 'from yolo_core.study import numbers\n\nnumbers.publish("shown", value="0.031", arms={"mse": "0.030"}, profile=profile)'
 
+STORY = "# Story\n\nValue {{ shown.value }}, {{ shown.arms.mse }}, {{ shown.profile }}, {{ build.profile }}, {{ claims.verdict }}.\n"
+
 
 def write_notebook(path: Path, *cells: str) -> None:
     made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
@@ -36,7 +38,7 @@ def book(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / "book" / name, tmp_path / "book" / name)
     shutil.copy(ROOT / "book/references.bib", tmp_path / "book/references.bib")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/story\nchapters:\n  - file: notebooks/page\n")
-    (tmp_path / "book/story.md").write_text("# Story\n\nValue {{ shown.value }}, {{ shown.arms.mse }}, profile {{ shown.profile }}.\n")
+    (tmp_path / "book/story.md").write_text(STORY)
     write_notebook(tmp_path / "notebooks/page.ipynb", PUBLISH, "print(profile)")
     return tmp_path
 
@@ -46,17 +48,18 @@ def run(book: Path) -> dict:
 
 
 def build(book: Path) -> Path:
-    return publish.build("smoke", root=book, prepare=lambda profile: None)
+    concluded = {"claims": {"verdict": "HOLDS"}}
+    return publish.build("smoke", root=book, prepare=lambda profile: None, conclude=lambda profile: concluded)
 
 
 def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, capsys):
     index = build(book)
     story = (index.parent / "book/story.html").read_text()
     assert index == book / "_build/smoke/html/index.html" and index.exists()
-    assert "Value 0.031, 0.030, profile smoke." in story
+    assert "Value 0.031, 0.030, smoke, smoke, HOLDS." in story
     assert "The value is 0.031." in (index.parent / "notebooks/page.html").read_text()
     assert (index.parent / "plotly.min.js").exists() and (index.parent / "mathjax/tex-svg-full.js").exists()
-    assert not (book / "notebooks").joinpath("numbers.json").exists() and sorted(p.name for p in (book / "notebooks").iterdir()) == ["page.ipynb"]
+    assert [file.name for file in (book / "notebooks").iterdir()] == ["page.ipynb"], "products stay out of the sources"
     monkeypatch.setattr("yolo_core.study.execute._run", lambda *_: pytest.fail("the notebook ran again"))
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("the pages were built again"))
     capsys.readouterr()
@@ -126,8 +129,8 @@ def test_the_stamp_of_a_notebook_holds_its_cells_profile_code_and_records(book):
     assert source_key(notebook, "smoke", book) == key
     seen = {key, source_key(notebook, "pocket", book)}
     (book / "records").mkdir()
-    for file, text in [(package / "thing.py", "X = 2"), (package / "stats.json", "{}"), (book / "records/a.json", "{}"), (book / "constraints.txt", "a==1")]:
-        file.write_text(text)
+    for name in ("yolo_core/thing.py", "yolo_core/stats.json", "records/a.json", "constraints.txt"):
+        (book / name).write_text("2")
         seen.add(source_key(notebook, "smoke", book))
     write_notebook(notebook, "from yolo_core import thing\nthing.X")
     seen.add(source_key(notebook, "smoke", book))

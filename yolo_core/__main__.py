@@ -140,6 +140,21 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Claims:
+    """The register of claims with the verdicts of the finished runs."""
+
+    profile: str = "pocket"
+    json: bool = False
+
+    def __call__(self) -> int:
+        from yolo_core.study import claims, experiments
+
+        findings = claims.register(run.record for run in experiments.finished(self.profile))
+        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else claims.markdown(findings))
+        return 0
+
+
+@dataclass(frozen=True)
 class Bench:
     """Time this code against its peers, in one run, as ratios."""
 
@@ -188,6 +203,7 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Claims, tyro.conf.subcommand("claims")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
 )

@@ -106,11 +106,15 @@ def _load(net: nn.Module, path: Path) -> None:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such weights file; pass 'imagenet', or the path of a saved state_dict") from error
     except Exception as error:  # torch raises half a dozen kinds for a file that is not one of its own
-        raise InputError(f"{path}: not a file of weights that torch can load safely; save it with torch.save(model.state_dict(), path)") from error
+        raise InputError(
+            f"{path}: not a file of weights that torch can load safely; save it with torch.save(model.state_dict(), path)"
+        ) from error
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:  # other names, other shapes; no dict at all
-        raise InputError(f"{path}: not the weights of this {type(net).__name__}; pass a file saved from the same net, or 'imagenet'") from error
+        raise InputError(
+            f"{path}: not the weights of this {type(net).__name__}; pass a file saved from the same net, or 'imagenet'"
+        ) from error
 
 
 BACKBONES: tuple[str, ...] = ("scratch", "resnet18", "efficientnet_lite0")

@@ -24,7 +24,7 @@ def xyxy_to_cxcywh(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
 
 
 def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
-    """Intersection over union of xyxy boxes, pair by pair (`torchvision.ops.box_iou` compares all with all).
+    """Intersection over union of xyxy boxes (eq-iou), pair by pair (`torchvision.ops.box_iou` compares all with all).
 
     Shapes broadcast. Two boxes that are both empty have IoU 0, not 0/0: an empty prediction must not win a cell.
     """

@@ -121,7 +121,7 @@ class Grid:
         return cxcywh_to_xyxy(torch.cat([centre, target[..., 3:5]], -1))
 
     def scores(self, outputs: Float[Tensor, "n s s k"], confidence: str = "linear") -> Float[Tensor, "n s s b c"]:
-        """Confidence times class score for every predictor and class.
+        """Confidence times class score for every predictor and class (eq-score).
 
         Linear outputs are clamped at 0 first: the product of two negatives would score high. "sigmoid" is for a confidence logit.
         """

@@ -1,6 +1,6 @@
 """The register: every causal sentence, its prediction, and the verdict that runs give it.
 
-Inside: `CLAIMS`, `Claim`, `Finding`, `judge`, `register`.
+Inside: `CLAIMS`, `Claim`, `Finding`, `judge`, `register`, `markdown`.
 
 A claim's effect is a number computed from the records of its arms, one for each seed; its threshold is written here before the runs
 that judge it. The verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the
@@ -141,3 +141,15 @@ def register(records: Iterable[Mapping[str, Any]]) -> list[Finding]:
     """Every claim, judged by the same records."""
     records = list(records)
     return [judge(claim, records) for claim in CLAIMS]
+
+
+def markdown(findings: Iterable[Finding]) -> str:
+    """Findings as a Markdown table for a page: sentence, prediction, effect with its interval, seeds, verdict, where it is argued."""
+    lines = ["| id | sentence | predicted | effect | seeds | verdict | argued in |", "|:--|:--|:--|:--|--:|:--|:--|"]
+    for f in findings:
+        effect = "not run" if math.isnan(f.effect) else f"{f.effect:.3f}"
+        if f.interval is not None:
+            effect += f" ({f.interval[0]:.3f} to {f.interval[1]:.3f})"
+        c = f.claim
+        lines.append(f"| {c.id} | {c.sentence} | {c.prediction} | {effect} | {len(f.seeds)} | {f.verdict} | [](/{c.page}) |")
+    return "\n".join(lines)

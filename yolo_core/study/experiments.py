@@ -1,6 +1,6 @@
 """The study on one screen: every profile, experiment and arm.
 
-Inside: `PROFILES`, `EXPERIMENTS`, `experiment`, `resolve`, `prepare_data`, `load_data`, `profile_data`, `training_code`, `run`.
+Inside: `PROFILES`, `EXPERIMENTS`, `experiment`, `resolve`, `prepare_data`, `load_data`, `profile_data`, `training_code`, `run`, `finished`.
 
 An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
 syntax of the code) is the same: a notebook asks for a run and need not care which.
@@ -151,3 +151,10 @@ def run(name: str, arm: str, profile: str = "pocket", seed: int = 0, progress: b
     if (folder / "record.json").exists():
         return read_run(folder)
     return train(config, train_data, val_data, folder, code=code, progress=progress)
+
+
+def finished(profile: str) -> list[Run]:
+    """The runs of a profile that today's code has trained on this machine, by name."""
+    code = training_code()
+    runs = [read_run(path.parent) for path in sorted(runs_folder().glob(f"{profile}-*/record.json"))]
+    return [run for run in runs if run.record["code"] == code]

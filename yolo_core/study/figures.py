@@ -16,10 +16,11 @@ import pandas as pd
 import torch
 from IPython.display import display
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 from torch import Tensor
 
+from yolo_core.data.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from yolo_core.data.voc import CLASSES
 
 INK, MUTED, PAPER = "#1f2430", "#8a90a0", "#ffffff"
@@ -55,6 +56,7 @@ mpl.rcParams.update(
         "svg.hashsalt": "yolo",
     }
 )
+
 
 def show(figure: Figure, description: str) -> None:
     """Display a figure with what it shows in words, for readers who cannot see it, and close it."""
@@ -189,6 +191,46 @@ def cut_bars(cuts: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.set(xticks=x, xticklabels=list(cuts), xlabel="detections kept: score at least", ylabel="share")
     axes.margins(y=0.15)
     axes.legend()
+    return figure
+
+
+def overlay(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
+    """Two data sets over each other: objects an image, size, aspect ratio, centres, objects a cell; in shares of their own totals."""
+    panels = (
+        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects an image (last: or more)"),
+        ("sizes", SIZE_EDGES, "size: root of the share of the picture"),
+        ("aspects", ASPECT_EDGES, "ln(width / height)"),
+        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects a cell (last: or more)"),
+        ("centre_x", CENTRE_EDGES, "centre, x"),
+        ("centre_y", CENTRE_EDGES, "centre, y"),
+    )
+    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 4.2))
+    for axis, (name, edges, label) in zip(axes.flat, panels, strict=True):
+        for data, colour, filled in ((other, MUTED, True), (ours, BLUE, False)):
+            counts = np.asarray(getattr(data, name), float)
+            axis.stairs(counts / counts.sum(), edges, color=colour, fill=filled, alpha=0.5 if filled else 1, lw=1.5)
+        axis.set(xlabel=label, yticks=[])
+        axis.grid(False)
+    axes[0, 0].set_ylabel("share")
+    axes[1, 0].set(yscale="log", ylabel="share, log")
+    figure.legend(
+        handles=[Patch(color=MUTED, alpha=0.5, label=names[1]), Patch(fc="none", ec=BLUE, label=names[0])],
+        loc="outside upper right",
+        ncols=2,
+    )
+    return figure
+
+
+def class_bars(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
+    """Each class's share of the objects, two data sets side by side, on a logarithmic scale."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
+    x = np.arange(len(CLASSES))
+    for shift, data, colour, name in ((-0.2, other, MUTED, names[1]), (0.2, ours, BLUE, names[0])):
+        axes.bar(x + shift, np.asarray(data.classes) / max(data.objects, 1), 0.4, color=colour, label=name)
+    axes.set(yscale="log", ylabel="share of objects", xticks=x)
+    axes.set_xticklabels(CLASSES, rotation=50, ha="right", fontsize=8.5)
+    axes.grid(axis="x", visible=False)
+    axes.legend(ncols=2, loc="upper left")
     return figure
 
 

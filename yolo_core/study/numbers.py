@@ -25,7 +25,7 @@ def folder() -> Path:
     return Path(os.environ.get("YOLO_NUMBERS", BUILD / profile / "numbers"))
 
 
-def publish(name: str, **values: str | int | Mapping) -> Path:
+def publish(name: str, **values: object) -> Path:
     """Write the group `name`, replacing an earlier one; return its file. Values: strings, whole numbers, or dicts of these.
 
     Raises InputError for a name a page could not write after a dot, and for a float, whose digits nobody chose.

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from yolo_core.errors import InputError
+from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.execute import ExecutionError, execute, numbers_of, output, tree_hash
 from yolo_core.study.numbers import merge, write_json
 from yolo_core.study.paths import ROOT
@@ -44,14 +45,30 @@ def main(profile: str = "pocket") -> int:
     return 0
 
 
+# The next two import torch, which takes seconds that a build of what has not changed can do without.
+
+
 def prepare(profile: str) -> None:
     """See to the profile's data. InputError for a profile that does not exist."""
-    from yolo_core.study import experiments  # brings torch, which a build of what has not changed can do without
+    from yolo_core.study import experiments
 
     experiments.prepare_data(profile)
 
 
-def build(profile: str, out: Path | None = None, root: Path = ROOT, prepare: Callable[[str], object] = prepare) -> Path:
+def conclude(profile: str) -> dict[str, dict]:
+    """Groups of numbers that no single notebook owns: the register of claims, from every finished run of the profile."""
+    from yolo_core.study import claims, experiments
+
+    return {"claims": {"table": claims.markdown(claims.register(run.record for run in experiments.finished(profile)))}}
+
+
+def build(
+    profile: str,
+    out: Path | None = None,
+    root: Path = ROOT,
+    prepare: Callable[[str], object] = prepare,
+    conclude: Callable[[str], dict[str, dict]] = conclude,
+) -> Path:
     """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html.
 
     Raises InputError for a profile that does not exist or a table of contents that names missing pages, ExecutionError for a notebook
@@ -60,9 +77,21 @@ def build(profile: str, out: Path | None = None, root: Path = ROOT, prepare: Cal
     out = out or root / "_build" / profile
     notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
     record = execute(notebooks, profile, out, prepare, root)
-    write_json(_made(out / "numbers") / "build.json", _report(profile, record))
+    _conclude(profile, record, out, root, conclude)
     _stage(notebooks, out, root)
     return _html(out)
+
+
+def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conclude: Callable[[str], dict[str, dict]]) -> None:
+    """Write the numbers of the whole build: about itself, and, where runs or code have changed, what `conclude` has to say."""
+    folder, stamp = _made(out / "numbers"), out / "concluded.sha256"
+    write_json(folder / "build.json", _report(profile, record))
+    code = code_hash(modules("yolo_core.study.publish"))
+    key = tree_hash((root / "_build" / "runs").glob("*/record.json"), root) + code
+    if not stamp.exists() or stamp.read_text() != key:
+        for name, group in conclude(profile).items():
+            write_json(folder / f"{name}.json", group)
+        stamp.write_text(key)
 
 
 def pages(root: Path = ROOT) -> list[str]:
@@ -159,7 +188,7 @@ def _report(profile: str, record: dict[str, dict]) -> dict[str, object]:
         "system": latest["system"],
         "time": _clock(sum(entry["seconds"] for entry in record.values())),
         "notebooks": "\n".join(["| page | run | time |", "|:--|:--|--:|", *rows]),
-        "packages": "\n".join(["| package | version |", "|:--|:--|", *(f"| {n} | {v} |" for n, v in latest["packages"].items())]),
+        "packages": "\n".join(["| package | version |", "|:--|:--|", *(f"| {n} | {v} |" for n, v in sorted(latest["packages"].items()))]),
     }
 
 
