@@ -1,6 +1,6 @@
 """Runs named tests in copies of the project, many in one process: importing torch once costs more than all of them.
 
-Reads a line of JSON {"root": copy, "test": node id} at a time, answers with pytest's exit code. What pytest prints goes to stderr.
+Reads a line of JSON {"root": copy, "tests": node ids} at a time, answers with pytest's exit code. What pytest prints goes to stderr.
 """
 
 import json
@@ -8,24 +8,22 @@ import os
 import sys
 from pathlib import Path
 
-import hypothesis  # noqa: F401  imported here, so that the copies find them
 import pytest
-import torchvision  # noqa: F401
 
 
-def run(root: str, test: str) -> int:
-    """One test in one copy; afterwards nothing of the copy is left in the process."""
+def run(root: str, tests: list[str]) -> int:
+    """Tests in a copy, until one fails; afterwards nothing of the copy is left in the process."""
     path, hooks, modules = sys.path[:], sys.meta_path[:], set(sys.modules)
     os.chdir(root)
     sys.path.insert(0, root)
     try:
-        code = int(pytest.main([test, "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", root]))
-        assert Path(sys.modules["yolo_core"].__file__).is_relative_to(root), "the test has run on another package than the copy"
+        code = int(pytest.main([*tests, "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", root]))
+        assert Path(sys.modules["yolo_core"].__file__).is_relative_to(root), "the tests have run on another package than the copy"
         return code
     finally:
         sys.path[:], sys.meta_path[:] = path, hooks
         for name in set(sys.modules) - modules:
-            if (getattr(sys.modules[name], "__file__", None) or "").startswith(root):
+            if (getattr(sys.modules[name], "__file__", None) or "").startswith(root + os.sep):
                 del sys.modules[name]
 
 

@@ -87,6 +87,17 @@ def test_of_two_objects_in_one_cell_the_first_listed_stays():
         assert out[0, 3, 3, 5:].sum() == 1
 
 
+def test_what_is_lost_is_what_the_plain_reference_leaves_out():
+    for seed in range(10):
+        (objects,) = random_targets(seed, images=1, most=20)
+        objects["difficult"][:] = False
+        lost = Grid(S=4).lost(objects["boxes"])
+        assert (~lost).sum() == len(encode([objects], 4, "cell"))
+    small, large, elsewhere = [0.45, 0.45, 0.55, 0.55], [0.2, 0.2, 0.8, 0.8], [0, 0, 0.1, 0.1]
+    assert Grid().lost(torch.tensor([small, elsewhere, large])).tolist() == [False, False, True]
+    assert Grid().lost(torch.zeros(0, 4)).tolist() == []
+
+
 def test_the_same_cell_in_two_images_holds_two_objects():
     out = Grid().encode([target((0.5, 0.5, 0.1, 0.1, 3)), target((0.5, 0.5, 0.2, 0.2, 7))])
     assert out[:, 3, 3, 5:].argmax(-1).tolist() == [3, 7]

@@ -138,6 +138,15 @@ def test_where_every_iou_is_zero_the_predictor_with_the_smallest_rmse_is_respons
     assert assigned.iou.tolist() == [0]
 
 
+def test_the_rmse_is_of_centres_and_sizes_not_of_corners():
+    # The object is 0.1 x 0.1 in the middle. One box is as large, 0.3 aside: 0.3^2 = 0.09 from it. The other is 0.11 aside and 0.4
+    # high: 0.11^2 + 0.3^2 = 0.1021. By corners they would be 0.18 and 0.0692 away.
+    grid, side = Grid(S=1, C=1), 0.1**0.5
+    outputs = predictors((0.61, 0.5, side, 0.4**0.5, 0.0), (0.8, 0.5, side, side, 0.0))
+    assigned = responsible(grid, outputs, one_object(grid, 0.5, 0.5, 0.1, 0.1, 0))
+    assert (assigned.iou.item(), assigned.predictor.item()) == (0, 1)
+
+
 def test_an_empty_box_does_not_win_a_cell_from_one_that_overlaps():
     grid = Grid(S=1, C=1)
     empty, overlapping = (0.5, 0.5, 0.0, 0.0, 0.0), (0.9, 0.9, 0.9, 0.9, 0.0)

@@ -119,8 +119,9 @@ def test_a_detection_goes_to_its_best_overlap_even_if_that_one_is_taken():
     # The devkit's rule. Two objects overlap; the second detection fits the first object best (1.0), though it overlaps the free one
     # by 0.8 as well: false.
     targets = [objects((A, 0), (MOST_OF_A, 0))]
-    found = [detections((A, 0, 0.9), (A, 0, 0.8))]
-    assert match(found, targets).outcome.tolist() == [TRUE, FALSE]
+    matches = match([detections((A, 0, 0.9), (A, 0, 0.8))], targets)
+    assert matches.outcome.tolist() == [TRUE, FALSE]
+    assert matches.iou.tolist() == [1, 1]
 
 
 def test_of_two_objects_overlapped_alike_the_first_listed_is_matched():

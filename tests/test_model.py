@@ -1,5 +1,6 @@
 """Backbones and heads: shapes, sizes, weights, and what freezing holds still."""
 
+import math
 import os
 import pickle
 
@@ -190,13 +191,15 @@ def test_freezing_leaves_a_detector_in_eval_mode_there():
 
 
 @pytest.mark.parametrize("head", ["compressed", "conv"])
-@pytest.mark.parametrize("prior", [0.01, 0.2])
-def test_the_confidence_prior_is_what_every_predictor_starts_from(head, prior):
-    detector = build_detector("scratch", head, 224, width=0.05, confidence_prior=prior)
+@pytest.mark.parametrize(("bias", "probability"), [(0.0, 0.5), (-math.log(99), 0.01)])
+def test_the_confidence_bias_is_what_every_predictor_starts_from(head, bias, probability):
+    detector = build_detector("scratch", head, 224, width=0.05, confidence_bias=bias)
     last = next(m for m in reversed(detector.head) if isinstance(m, nn.Linear | nn.Conv2d))
     other = last.bias.detach().clone().view(-1, 30)[:, [*range(4), *range(5, 9), *range(10, 30)]]
     nn.init.zeros_(last.weight)  # so that what comes out is the bias
     with torch.inference_mode():
-        outputs = detector.eval()(pictures(224))
-    assert detector.grid.split(outputs).confidence.sigmoid().numpy() == pytest.approx(prior)
+        confidence = detector.grid.split(detector.eval()(pictures(224))).confidence
+    assert confidence.shape == (1, 7, 7, 2)
+    assert confidence.numpy() == pytest.approx(bias)
+    assert confidence.sigmoid().numpy() == pytest.approx(probability)
     assert other.std() > 0 and other.abs().max() < 0.5, "the other biases should stay as they were made"

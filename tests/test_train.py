@@ -167,3 +167,11 @@ def test_a_torn_or_foreign_record_is_refused_by_name(tmp_path, content):
     (tmp_path / "record.json").write_bytes(content)
     with pytest.raises(InputError, match="record.json"):
         read_run(tmp_path)
+
+
+def test_a_cut_of_the_training_split_trains_on_its_first_pictures_alone(splits, tmp_path):
+    short = run(dataclasses.replace(TINY, train_images=5), splits, tmp_path / "cut")
+    assert short.record["data"]["train_images"] == 5
+    assert short.record["steps"] == 2 * 2
+    with pytest.raises(InputError, match="11 pictures were asked for, and it names 10"):
+        run(dataclasses.replace(TINY, train_images=11), splits, tmp_path / "more")

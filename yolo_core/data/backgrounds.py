@@ -130,9 +130,10 @@ def _lights(rng: np.random.Generator, size: int) -> Image.Image:
 def _sky(rng: np.random.Generator, size: int) -> Image.Image:
     picture = _gradient([_vary(rng, c, 0.05) for c in _SKIES[rng.integers(len(_SKIES))]], size, size)
     if rng.random() < 0.6:
-        cover, softness = rng.integers(110, 160), rng.integers(30, 90)
-        clouds = _noise(rng, (size, size), (int(rng.integers(5, 12)), int(rng.integers(2, 6))))
-        clouds = clouds.point([int(np.clip((v - cover) * 230 / softness, 0, 230)) for v in range(256)])
+        cover, softness, across = rng.integers(125, 165), rng.integers(25, 80), int(rng.integers(2, 5))
+        clouds = _noise(rng, (size, size), (across, 3 * across))
+        clouds = Image.blend(clouds, _noise(rng, (size, size), (3 * across, 9 * across)), 0.3)
+        clouds = clouds.point([int(np.clip((v - cover) * 220 / softness, 0, 220)) for v in range(256)])
         picture.paste(_vary(rng, "#f4f3ef", 0.05), (0, 0, size, size), clouds)
     return picture
 

@@ -25,6 +25,7 @@ from yolo_core.data.annotation import CLASSES
 from yolo_core.errors import InputError
 
 CANVAS = 36  # the side of Twemoji's view box, and of the shapes below
+SIDE = 112  # pixels; pictures are this wide and high, or as many times two wider or narrower
 DRAWN = {
     "table": '<path fill="#8A5A3B" d="M3 18h4v18H4zM29 18h4l-1 18h-3zM10 18h2v10h-2zM24 18h2v10h-2z"/>'
     '<path fill="#C1855A" d="M6 9h24l6 9H0z"/><path fill="#A0643C" d="M0 18h36v3H0z"/>',
@@ -184,6 +185,8 @@ def svg(glyph: str, style: str = "twemoji") -> str:
 @cache
 def picture(glyph: str, style: str, side: int) -> Image.Image:
     """The glyph on its canvas, `side` pixels wide and high, RGB premultiplied by alpha (Pillow's RGBa). Do not draw on it."""
+    if side < SIDE:  # halved, which is quicker than drawn anew
+        return picture(glyph, style, 2 * side).reduce(2)
     png = resvg_py.svg_to_bytes(svg_string=svg(glyph, style), width=side, height=side, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA").convert("RGBa")
 
@@ -197,10 +200,9 @@ def outline(glyph: str, style: str) -> Float[np.ndarray, "64 2"]:
 
     Their extents are the glyph's own under any rotation and stretch, to about 1 %.
     """
-    side = 96
-    opaque = np.asarray(picture(glyph, style, side))[..., 3] >= 128
+    opaque = np.asarray(picture(glyph, style, SIDE))[..., 3] >= 128
     rows = np.flatnonzero(opaque.any(1))
-    ends = (opaque[rows].argmax(1), side - opaque[rows, ::-1].argmax(1))
+    ends = (opaque[rows].argmax(1), SIDE - opaque[rows, ::-1].argmax(1))
     edge = np.array([(x, y + below) for end in ends for x, y in zip(end, rows, strict=True) for below in (0, 1)])
-    edge = edge / side - 0.5
+    edge = edge / SIDE - 0.5
     return edge[(edge @ _DIRECTIONS).argmax(0)]

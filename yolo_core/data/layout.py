@@ -11,7 +11,8 @@ Their classes: a Markov chain, one table of transitions for each range of counts
 
 each drawn from a table of quantiles, and joined along the chain by a Gaussian copula: the normal scores of an object and of
 the one before it correlate (flocks are small together, neighbours stand on one line), by range of counts, more where both are
-of one class. w and h are shares of the image.
+of one class. Some followers stand close by the one before: there the scores of x and y correlate by `CLOSE`. w and h are
+shares of the image.
 """
 
 import json
@@ -33,6 +34,7 @@ PLACES = np.linspace(0.0, 1.0, 33)  # of the quantile tables of x and y, finer: 
 MOST = 30  # images of more objects are drawn with this many
 FEW = 24  # a table of fewer objects gives way to the one of all sizes or counts of the class
 VARIABLES = ("size", "aspect", "x", "y")
+CLOSE = 0.97  # correlation of the places of neighbours; what is left over is a fraction of a cell
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Layout:
       that follow one of the class before;
     - `size` [20][R][17], `aspect` [20][5][17], `x` [5][33], `y` [5][33]: quantiles;
     - `correlation` [4][R][2]: between the normal scores of an object and of the one before it, for `VARIABLES`, where the
-      two are of different classes and of the same.
+      two are of different classes and of the same; for x and y, of those that do not stand close by;
+    - `close` [R][2]: share of the followers that stand close by the one before.
     """
 
     per_image: list[int]
@@ -55,6 +58,7 @@ class Layout:
     x: list[list[float]]
     y: list[list[float]]
     correlation: list[list[list[float]]]
+    close: list[list[float]]
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Layout":
@@ -76,7 +80,12 @@ def sample(layout: Layout, rng: np.random.Generator) -> dict[str, np.ndarray]:
     scores = np.zeros(4)
     for k in range(number):
         label = _draw(tables.first[crowd] if k == 0 else tables.following[crowd][labels[k - 1]], rng)
-        tie = tables.correlation[:, crowd, int(label == labels[k - 1])] if k else np.zeros(4)
+        tie = np.zeros(4)
+        if k:
+            same = int(label == labels[k - 1])
+            tie = tables.correlation[:, crowd, same].copy()
+            if rng.random() < tables.close[crowd, same]:
+                tie[2:] = CLOSE
         scores = tie * scores + np.sqrt(1 - tie**2) * rng.standard_normal(4)
         boxes[k] = _box(tables, label, crowd, [0.5 * math.erfc(-z / math.sqrt(2)) for z in scores])
         labels[k] = label
@@ -107,10 +116,11 @@ class _Tables:
     x: Float[np.ndarray, "5 places"]
     y: Float[np.ndarray, "5 places"]
     correlation: Float[np.ndarray, "4 r 2"]
+    close: Float[np.ndarray, "r 2"]
 
 
 def _tables(layout: Layout) -> _Tables:
-    quantiles = {name: np.array(getattr(layout, name)) for name in (*VARIABLES, "correlation")}
+    quantiles = {name: np.array(getattr(layout, name)) for name in (*VARIABLES, "correlation", "close")}
     following = np.array(layout.following, float)
     # A class that never had a follower in its range: the next object is as the first.
     following = np.where(following.sum(-1, keepdims=True) > 0, following, np.array(layout.first, float)[:, None, :])
@@ -149,6 +159,13 @@ def fit(targets: Sequence[Mapping], seed: int = 0) -> Layout:
         values[name] = np.where(length < 1, low / np.where(length < 1, 1 - length, 1), rng.random(len(length)))
     groups = {"size": (label, crowd), "aspect": (label, bulk), "x": (bulk,), "y": (bulk,)}
     follows = np.flatnonzero(image[1:] == image[:-1]) + 1
+    scores = np.stack([_scores(values[name], groups[name], rng) for name in VARIABLES])
+    correlation, close = np.zeros((4, 5, 2)), np.zeros((5, 2))
+    same = (label[follows] == label[follows - 1]).astype(int)
+    for c, s in np.ndindex(5, 2):
+        pair = follows[(crowd[follows] == c) & (same == s)]
+        if len(pair) >= FEW:
+            correlation[:, c, s], close[c, s] = _ties(scores[:, pair - 1], scores[:, pair])
     return Layout(
         per_image=np.bincount(np.minimum(number, MOST), minlength=MOST + 1).tolist(),
         first=_count((5, 20), crowd[image != np.roll(image, 1)], label[image != np.roll(image, 1)]),
@@ -157,7 +174,8 @@ def fit(targets: Sequence[Mapping], seed: int = 0) -> Layout:
         aspect=_quantiles(values["aspect"], label, bulk, LEVELS),
         x=_quantiles(values["x"], np.zeros_like(bulk), bulk, PLACES)[0],
         y=_quantiles(values["y"], np.zeros_like(bulk), bulk, PLACES)[0],
-        correlation=[_correlations(_scores(values[name], groups[name], rng), crowd, label, follows) for name in VARIABLES],
+        correlation=correlation.round(3).tolist(),
+        close=close.round(3).tolist(),
     )
 
 
@@ -187,12 +205,22 @@ def _scores(value: Float[np.ndarray, " n"], groups: tuple, rng: np.random.Genera
     return scores
 
 
-def _correlations(scores, crowd, label, follows) -> list[list[float]]:
-    same = label[follows] == label[follows - 1]
-    table = [[0.0, 0.0] for _ in range(5)]
-    for c in range(1, 5):
-        for s in (0, 1):
-            pair = follows[(crowd[follows] == c) & (same == s)]
-            if len(pair) >= FEW:
-                table[c][s] = round(float(np.corrcoef(scores[pair], scores[pair - 1])[0, 1]), 3)
-    return table
+def _ties(before: Float[np.ndarray, "4 n"], after: Float[np.ndarray, "4 n"]) -> tuple[Float[np.ndarray, "4"], float]:
+    """The correlations of `after` with `before`, and the share of close neighbours.
+
+    The places are a mixture of close pairs, of correlation `CLOSE`, and others, of correlations to be found, by expectation and maximisation.
+    """
+    ties, close = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(before, after, strict=True)]), 0.2
+    for _ in range(60):
+        near = close * _density(before[2:], after[2:], np.full(2, CLOSE))
+        far = (1 - close) * _density(before[2:], after[2:], ties[2:])
+        weight = far / (near + far)
+        close = float(1 - weight.mean())
+        moments = [(weight * a * b).sum() / np.sqrt((weight * a * a).sum() * (weight * b * b).sum()) for a, b in zip(before, after, strict=True)]
+        ties[2:] = np.clip(moments, -0.95, 0.95)[2:]
+    return ties, close
+
+
+def _density(before: Float[np.ndarray, "2 n"], after: Float[np.ndarray, "2 n"], tie: Float[np.ndarray, "2"]) -> Float[np.ndarray, " n"]:
+    spread = np.sqrt(1 - tie**2)[:, None]
+    return np.exp(-0.5 * ((after - tie[:, None] * before) / spread) ** 2).prod(0) / spread.prod()

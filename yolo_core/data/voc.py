@@ -5,6 +5,7 @@ and, gathered from the files beside this one, all that reads a tree: `CLASSES`, 
 `read_image`, `Split`, `check`, `download`.
 """
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,14 @@ class VocData(Dataset):
         opened = open_cache(self.source, self.size, self._folder)
         self.images, self.targets, self.fingerprint = opened.images, opened.targets, opened.fingerprint
 
+    def first(self, count: int) -> "VocData":
+        """The same split cut to its first `count` pictures. InputError if it has fewer."""
+        if not 1 <= count <= len(self):
+            raise InputError(f"{self.source.file}: {count} pictures were asked for, and it names {len(self)}; ask for 1 to {len(self)}.")
+        part = copy.copy(self)
+        part.ids, part.images, part.targets = self.ids[:count], self.images[:count], self.targets[:count]
+        return part
+
     def __getstate__(self) -> dict:
         """What crosses to a worker process: where the cache is, not its gigabytes."""
         return {key: value for key, value in vars(self).items() if key not in ("images", "targets")}
@@ -64,6 +73,7 @@ class VocData(Dataset):
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._open()
+        self.images, self.targets = self.images[: len(self.ids)], self.targets[: len(self.ids)]
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,9 +1,8 @@
 """Heads: a feature map in, S x S x (5 B + C) numbers out.
 
-Inside: `build_head`, `HEADS`, `dense`, `convolutional`.
+Inside: `build_head`, `HEADS`, `dense`, `convolutional`, `set_confidence_bias`.
 """
 
-import math
 from typing import Literal
 
 import torch
@@ -79,10 +78,9 @@ def build_head(name: Head, channels: int, grid: Grid, dropout: float = 0.5, stri
             raise ValueError(f"head must be one of {', '.join(HEADS)}; got {name!r}")
 
 
-def set_confidence_prior(head: nn.Sequential, grid: Grid, prior: float) -> None:
-    """Start every confidence logit at `prior`: bias -log((1 - prior) / prior) (Lin et al., 2017, section 4.1)."""
+def set_confidence_bias(head: nn.Sequential, grid: Grid, bias: float) -> None:
+    """Start every confidence at `bias`. For a logit, -log((1 - p) / p) starts it at the probability p (Lin et al., 2017, section 4.1)."""
     last = next(layer for layer in reversed(head) if isinstance(layer, nn.Linear | nn.Conv2d))
-    bias = last.bias.detach().clone().view(-1, grid.depth) if isinstance(last, nn.Linear) else last.bias.detach().clone().view(1, -1)
-    bias[:, 4 : 5 * grid.B : 5] = -math.log((1 - prior) / prior)
     with torch.no_grad():
-        last.bias.copy_(bias.view(-1))
+        # A dense layer has the numbers of all cells, a convolution those of one.
+        last.bias.view(-1, grid.depth)[:, 4 : 5 * grid.B : 5] = bias

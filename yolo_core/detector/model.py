@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from yolo_core.detector.backbones import Backbone, build_backbone
 from yolo_core.detector.grid import Grid
-from yolo_core.detector.heads import Head, build_head, set_confidence_prior
+from yolo_core.detector.heads import Head, build_head, set_confidence_bias
 from yolo_core.errors import InputError
 
 
@@ -40,7 +40,7 @@ def build_detector(
     width: float = 1.0,
     dropout: float = 0.5,
     grid: Grid = Grid(),
-    confidence_prior: float | None = None,
+    confidence_bias: float | None = None,
 ) -> Detector:
     """Backbone and head by name; a stride-2 convolution joins a map of twice the grid's side. InputError if sizes do not meet."""
     features = build_backbone(backbone, image_size, weights, width)
@@ -51,8 +51,8 @@ def build_detector(
             f"use {grid.S * features.stride} or {2 * grid.S * features.stride} px"
         )
     built = build_head(head, features.channels, grid, dropout, stride=int(side) // grid.S)
-    if confidence_prior is not None:
-        set_confidence_prior(built, grid, confidence_prior)
+    if confidence_bias is not None:
+        set_confidence_bias(built, grid, confidence_bias)
     return Detector(features, built, grid)
 
 

@@ -30,7 +30,8 @@ class RunConfig:
     freeze_weights: bool = False
     batchnorm: Literal["train", "frozen"] = "train"  # of the backbone
     cache_features: bool = False  # run the backbone once: for one that stands still altogether
-    confidence_prior: float | None = None
+    confidence_bias: float | None = None  # what every confidence output starts at; None: near 0
+    train_images: int | None = None  # the first so many of the training split; None: all
     # the grid and the loss
     centre: Literal["cell", "image"] = "cell"
     size: Literal["root", "plain"] = "root"
@@ -91,7 +92,7 @@ class RunConfig:
 
     def detector(self) -> Detector:
         detector = build_detector(
-            self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_prior
+            self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_bias
         )
         freeze(detector, weights=self.freeze_weights, statistics=self.batchnorm == "frozen")
         return detector

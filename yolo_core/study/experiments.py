@@ -6,6 +6,7 @@ An arm is its experiment's configuration with some keys changed. `run` trains it
 syntax of the code) is the same: a notebook asks for a run and need not care which.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,13 @@ RELEASED = changes(
     loss_reduction="sum",
 )
 
+# A backbone that stands still, its features computed once; and one that learns, its BatchNorm with it.
+FROZEN = changes(weights="imagenet", head="compressed", freeze_weights=True, batchnorm="frozen", cache_features=True)
+TRAINED = changes(freeze_weights=False, batchnorm="train", cache_features=False)
+SGD = changes(optimiser="sgd", lr=1e-3)
+# A confidence logit that starts at probability 0.01, as RetinaNet's.
+RARE = -math.log((1 - 0.01) / 0.01)
+
 EXPERIMENTS: dict[str, Experiment] = {
     "baseline": Experiment(
         "From scratch, with the compressed head",
@@ -90,6 +98,41 @@ EXPERIMENTS: dict[str, Experiment] = {
             "image-centres": changes(centre="image"),
             "low-coord-image-centres": changes(lambda_coord=0.5, centre="image"),
             "released": RELEASED,
+        },
+    ),
+    "focal": Experiment(
+        "Focal loss on the background confidence",
+        FROZEN,
+        {
+            "mse": changes(),
+            "focal": changes(background="focal"),
+            "focal-detached": changes(background="focal-detached"),
+            "focal-literal": changes(background="focal-literal"),
+            "focal-literal-from-0.3": changes(background="focal-literal", confidence_bias=0.3),
+            "focal-literal-from-0.6": changes(background="focal-literal", confidence_bias=0.6),
+            "focal-literal-from-0.9": changes(background="focal-literal", confidence_bias=0.9),
+            "focal-coupled": changes(background="focal-coupled"),
+            "qfl": changes(background="qfl", confidence_bias=RARE),
+            "mse-conv": changes(head="conv"),
+            "focal-conv": changes(background="focal", head="conv"),
+            "mse-unclipped": changes(clip_norm=None),
+            "focal-unclipped": changes(background="focal", clip_norm=None),
+            "mse-sgd": changes(**SGD),
+            "focal-sgd": changes(background="focal", **SGD),
+            "mse-sgd-unclipped": changes(**SGD, clip_norm=None),
+            "focal-sgd-unclipped": changes(background="focal", **SGD, clip_norm=None),
+        },
+    ),
+    "transfer": Experiment(
+        "A frozen backbone",
+        FROZEN,
+        {
+            "frozen": changes(),
+            "frozen-random": changes(weights=None),
+            "scratch": changes(**TRAINED, weights=None),
+            "frozen-conv": changes(head="conv"),
+            "frozen-random-conv": changes(head="conv", weights=None),
+            "scratch-conv": changes(head="conv", **TRAINED, weights=None),
         },
     ),
 }

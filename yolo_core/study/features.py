@@ -34,7 +34,7 @@ class FeatureData(VocData):
 
     def _map(self) -> None:
         # Copy on write, because torch wants an array that it could write to; nothing does.
-        self.images = torch.from_numpy(np.load(self._file, mmap_mode="c"))
+        self.images = torch.from_numpy(np.load(self._file, mmap_mode="c"))[: len(self.ids)]
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)

@@ -88,6 +88,8 @@ def train(
     model, optimiser = fabric.setup(detector, make_optimiser(detector, config))
     if config.cache_features:
         train_data, val_data = (FeatureData(data, detector.backbone, fabric.device, progress) for data in (train_data, val_data))
+    if config.train_images is not None:
+        train_data = train_data.first(config.train_images)
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed)
     steps = min(config.epochs * len(batches), max_steps or math.inf)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, steps, config))

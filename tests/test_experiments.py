@@ -1,0 +1,32 @@
+"""The study on one screen: every arm must resolve, and differ from its neighbours in what it says."""
+
+import pytest
+
+from yolo_core.errors import InputError
+from yolo_core.study.claims import CLAIMS
+from yolo_core.study.experiments import EXPERIMENTS, PROFILES, resolve
+
+ARMS = [(name, arm) for name, experiment in EXPERIMENTS.items() for arm in experiment.arms]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("name", "arm"), ARMS)
+def test_every_arm_resolves_in_every_profile(name, arm, profile):
+    config = resolve(name, arm, profile, seed=3)
+    assert (config.experiment, config.arm, config.seed) == (name, arm, 3)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_no_two_arms_of_an_experiment_are_the_same_configuration(name):
+    configs = [resolve(name, arm, "pocket").to_dict() | {"arm": ""} for arm in EXPERIMENTS[name].arms]
+    assert len({str(c) for c in configs}) == len(configs)
+
+
+def test_every_claim_names_arms_that_exist():
+    assert {arm for claim in CLAIMS for arm in claim.arms} <= set(ARMS)
+
+
+@pytest.mark.parametrize(("name", "arm", "profile"), [("x", "compressed", "pocket"), ("baseline", "x", "pocket"), ("baseline", "compressed", "x")])
+def test_what_does_not_exist_is_refused_with_what_does(name, arm, profile):
+    with pytest.raises(InputError, match="'x'; choose one of|no arm 'x'; choose one of"):
+        resolve(name, arm, profile)
