@@ -2,4 +2,4 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("yolo_core", "beartype.beartype")
+install_import_hook("yolo_core", "typecheck.checked")

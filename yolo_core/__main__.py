@@ -177,8 +177,7 @@ class Book:
     def __call__(self) -> int:
         from yolo_core.study import publish
 
-        publish.build(self.profile)
-        return 0
+        return publish.main(self.profile)
 
 
 Data = (

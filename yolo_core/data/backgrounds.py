@@ -133,7 +133,7 @@ def _sky(rng: np.random.Generator, size: int) -> Image.Image:
         cover, softness, across = rng.integers(125, 165), rng.integers(25, 80), int(rng.integers(2, 5))
         clouds = _noise(rng, (size, size), (across, 3 * across))
         clouds = Image.blend(clouds, _noise(rng, (size, size), (3 * across, 9 * across)), 0.3)
-        clouds = clouds.point([int(np.clip((v - cover) * 220 / softness, 0, 220)) for v in range(256)])
+        clouds = clouds.point(np.clip((np.arange(256) - cover) * 220 // softness, 0, 220).tolist())
         picture.paste(_vary(rng, "#f4f3ef", 0.05), (0, 0, size, size), clouds)
     return picture
 
@@ -174,7 +174,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, i
 
 def _grain(rng: np.random.Generator, picture: Image.Image, cells: tuple[int, int], strength: float) -> Image.Image:
     """Light and dark patches laid over `picture`."""
-    patches = _noise(rng, picture.size, cells).point([int(v * strength) for v in range(256)])
+    patches = _noise(rng, picture.size, cells).point((np.arange(256) * strength).astype(int).tolist())
     picture.paste((0, 0, 0) if rng.random() < 0.7 else (255, 255, 255), (0, 0, *picture.size), patches)
     return picture
 

@@ -1,17 +1,23 @@
-"""EmojiVOC: VOC's twenty classes drawn with emoji, as a true VOC tree.
+"""EmojiVOC: Pascal VOC's twenty classes drawn with emoji, written as a VOC tree.
 
-Inside: `generate` (write the tree), `encoded` (one scene as JPEG and XML), `scenes_per_second`.
+Inside: `generate` (the tree), `draw` (one of its scenes), `scenes_per_second` (the rate on one core), `GLYPHS` (the designs).
 
-A scene is fixed by (seed, split, number) alone: however many are made, and by however many processes, its bytes are the same on one
-machine. What is in a scene is told by scene.py, where things are by layout.py, what they look like by glyphs.py.
+Scene i of a split depends on (seed, split, i) alone: neither on how many are asked for nor on how many processes draw them.
+Asking again for a tree that is there returns at once; a tree that is not finished is never left behind under its own name.
 """
 
+import importlib.metadata
+import io
 import json
 import os
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from io import BytesIO
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,104 +25,180 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from yolo_core.data.annotation import CLASSES
-from yolo_core.data.glyphs import STYLES
+from yolo_core.data.glyphs import GLYPHS, STYLES
 from yolo_core.data.scene import Scene, compose
 from yolo_core.errors import InputError
 
-VERSION = 1  # of the scenes: raise it when a change here or in scene.py changes a byte of them
+__all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
 
-
-def encoded(seed: int, split: str, number: int, size: int, style: str = "twemoji") -> tuple[bytes, bytes]:
-    """Scene `number` of a split: its JPEG and its annotation in VOC's XML."""
-    rng = np.random.default_rng([VERSION, seed, *split.encode(), number])
-    scene = compose(rng, size, split, style)
-    jpeg = BytesIO()
-    scene.picture.save(jpeg, "JPEG", quality=int(rng.integers(70, 96)))
-    return jpeg.getvalue(), _annotation(_name(split, number), size, scene)
-
-
-def _name(split: str, number: int) -> str:
-    return f"{split}_{number:06d}"
-
-
-def _annotation(name: str, size: int, scene: Scene) -> bytes:
-    """VOC's XML: pixels counted from 1, both ends included."""
-    root = ElementTree.Element("annotation")
-
-    def add(parent: ElementTree.Element, **fields: object) -> None:
-        for tag, value in fields.items():
-            ElementTree.SubElement(parent, tag).text = str(int(value) if isinstance(value, bool) else value)
-
-    add(root, folder="VOC2012", filename=f"{name}.jpg")
-    add(ElementTree.SubElement(root, "size"), width=size, height=size, depth=3)
-    add(root, segmented=0)
-    for drawn in scene.objects:
-        node = ElementTree.SubElement(root, "object")
-        add(node, name=CLASSES[drawn.label], pose="Unspecified", truncated=drawn.truncated, difficult=drawn.difficult(size))
-        xmin, ymin, xmax, ymax = drawn.box
-        add(ElementTree.SubElement(node, "bndbox"), xmin=xmin + 1, ymin=ymin + 1, xmax=xmax, ymax=ymax)
-    return ElementTree.tostring(root)
-
-
-def _write(tree: Path, seed: int, split: str, numbers: range, size: int, style: str) -> int:
-    for number in numbers:
-        jpeg, xml = encoded(seed, split, number, size, style)
-        (tree / "JPEGImages" / f"{_name(split, number)}.jpg").write_bytes(jpeg)
-        (tree / "Annotations" / f"{_name(split, number)}.xml").write_bytes(xml)
-    return len(numbers)
+VERSION = 1  # of the pictures: raised with every change that draws a scene differently
+SPLITS = ("train", "val")
+PARAMETERS = "emojivoc.json"
+CHUNK = 50  # scenes a task of the process pool
 
 
 def generate(
-    out: Path, train: int, val: int, size: int = 224, seed: int = 0, progress: bool = True, style: str = "twemoji", processes: int | None = None
+    out: Path,
+    train: int,
+    val: int,
+    size: int = 224,
+    seed: int = 0,
+    progress: bool = True,
+    style: str = "twemoji",
+    workers: int | None = None,
 ) -> None:
-    """Write `out`/VOCdevkit/VOC2012 with `train` + `val` scenes, `size` px square. A tree of the same parameters stays as it is.
+    """Write `train` + `val` scenes of `size` x `size` pixels as out/VOCdevkit/VOC2012/{JPEGImages,Annotations,ImageSets/Main}.
 
-    Made beside its place and moved there whole: an interruption leaves nothing half-made. Raises InputError for parameters that make no
-    data, and for a folder that is in the way.
+    `style` is the family of emoji, "twemoji" or "openmoji"; `workers` the number of processes (default: one a core, for
+    long lists only). Raises `InputError` for numbers out of range, for a style whose package is missing, and where `out` holds
+    anything but the very tree asked for.
     """
-    for name, value, least in (("train", train, 1), ("val", val, 1), ("size", size, 32), ("seed", seed, 0)):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}; got {value}.")
+    _check(train=(train, 1), val=(val, 1), size=(size, 32), seed=(seed, 0), workers=(1 if workers is None else workers, 1))
     if style not in STYLES:
-        raise InputError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}.")
-    out = Path(out)
-    parameters = {"version": VERSION, "train": train, "val": val, "size": size, "seed": seed, "style": style}
-    told = out / "emojivoc.json"
-    if told.exists() and json.loads(told.read_text()) == parameters:
+        raise InputError(f"style: expected one of {', '.join(STYLES)}, got {style!r}.")
+    STYLES[style].read("1f408")
+    out = Path(out).expanduser()
+    asked = _parameters(train, val, size, seed, style)
+    if _is_there(out, asked):
+        if progress:
+            print(f"{out}: these scenes are there already")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: there is something else there already; give another folder, or remove this one first.")
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    tree = draft / "VOCdevkit" / "VOC2012"
+    with _in_place_of(out) as folder:
+        voc = folder / "VOCdevkit" / "VOC2012"
+        for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (voc / name).mkdir(parents=True)
+        names = {"train": [_name("train", i) for i in range(train)], "val": [_name("val", i) for i in range(val)]}
+        names["trainval"] = names["train"] + names["val"]
+        for split, lines in names.items():
+            (voc / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
+        (folder / "README.txt").write_text(_readme(asked))
+        (folder / PARAMETERS).write_text(json.dumps(asked, indent=1) + "\n")
+        tasks = [(split, range(n)[k : k + CHUNK]) for split, n in (("train", train), ("val", val)) for k in range(0, n, CHUNK)]
+        write = partial(_write, voc, size=size, seed=seed, style=style)
+        if workers is None:
+            workers = min(os.cpu_count() or 1, 1 + (train + val) // 500)
+        with tqdm(total=train + val, desc="EmojiVOC", unit="scene", disable=not progress) as bar:
+            for done in _each(write, tasks, workers):
+                bar.update(done)
+
+
+def draw(split: str, index: int, size: int = 224, seed: int = 0, style: str = "twemoji") -> Scene:
+    """Scene `index` of "train" or "val", as `generate` draws it."""
+    key = np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index))
+    return compose(np.random.Generator(np.random.Philox(key)), size, split, style)
+
+
+def scenes_per_second(scenes: int = 600, size: int = 224) -> float:
+    """How many scenes a second one core draws and writes, the drawing of the glyphs' pictures included where they are new."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("JPEGImages", "Annotations"):
+            (Path(folder) / name).mkdir()
+        start = time.perf_counter()
+        _write(Path(folder), ("train", range(scenes)), size, 0, "twemoji")
+        return scenes / (time.perf_counter() - start)
+
+
+def _write(voc: Path, task: tuple[str, range], size: int, seed: int, style: str) -> int:
+    """Draw and write the scenes of one task: split and indices. Returns how many."""
+    split, indices = task
+    for index in indices:
+        scene = draw(split, index, size, seed, style)
+        name = _name(split, index)
+        jpeg = io.BytesIO()
+        scene.picture.save(jpeg, "JPEG", quality=70 + index * 7 % 25)  # all qualities from 70 to 94 in turn
+        (voc / "JPEGImages" / f"{name}.jpg").write_bytes(jpeg.getvalue())
+        (voc / "Annotations" / f"{name}.xml").write_text(_annotation(name, scene, size))
+    return len(indices)
+
+
+def _annotation(name: str, scene: Scene, size: int) -> str:
+    """The scene's XML, as VOC's own: corners in 1-based inclusive pixels."""
+    root = ElementTree.Element("annotation")
+    _add(root, folder="VOC2012", filename=f"{name}.jpg")
+    _add(ElementTree.SubElement(root, "source"), database="EmojiVOC", annotation="EmojiVOC", image="drawn")
+    _add(ElementTree.SubElement(root, "size"), width=size, height=size, depth=3)
+    _add(root, segmented=0)
+    for item in scene.items:
+        node = ElementTree.SubElement(root, "object")
+        _add(node, name=CLASSES[item.label], pose="Unspecified", truncated=int(item.truncated), difficult=int(item.difficult(size)))
+        x0, y0, x1, y1 = item.box
+        _add(ElementTree.SubElement(node, "bndbox"), xmin=x0 + 1, ymin=y0 + 1, xmax=x1, ymax=y1)
+    ElementTree.indent(root, "\t")
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _add(node: ElementTree.Element, **children: object) -> None:
+    for tag, text in children.items():
+        ElementTree.SubElement(node, tag).text = str(text)
+
+
+def _name(split: str, index: int) -> str:
+    return f"{split}_{index:06d}"
+
+
+def _each(write: partial, tasks: list, workers: int) -> Iterator[int]:
+    if workers == 1:
+        yield from map(write, tasks)
+    else:  # spawned, not forked: the reader's process may hold threads
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(write, tasks)
+
+
+def _check(**numbers: tuple[int, int]) -> None:
+    for name, (value, least) in numbers.items():
+        if value < least:
+            raise InputError(f"{name}: expected a whole number of {least} or more, got {value}.")
+
+
+def _parameters(train: int, val: int, size: int, seed: int, style: str) -> dict:
+    packages = ("resvg_py", STYLES[style].package, "pillow", "numpy")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"emojivoc": VERSION, "train": train, "val": val, "size": size, "seed": seed, "style": style, "versions": versions}
+
+
+def _is_there(out: Path, asked: dict) -> bool:
+    """Whether `out` is the tree asked for. Raises `InputError` where it is anything else, an empty folder aside."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
     try:
-        for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
-            (tree / part).mkdir(parents=True)
-        counts = {"train": train, "val": val}
-        jobs = [(split, range(k, min(k + 32, n))) for split, n in counts.items() for k in range(0, n, 32)]
-        with (
-            ProcessPoolExecutor(processes or os.cpu_count()) as pool,
-            tqdm(total=train + val, desc="drawing EmojiVOC", unit="scene", disable=not progress) as bar,
-        ):
-            for job in [pool.submit(_write, tree, seed, split, numbers, size, style) for split, numbers in jobs]:
-                bar.update(job.result())
-        for split in ("train", "val", "trainval"):
-            names = [_name(s, i) for s, n in counts.items() if s in split for i in range(n)]
-            (tree / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
-        (draft / "LICENCE.txt").write_text(f"{STYLES[style].licence}\nScenes: EmojiVOC version {VERSION}, seed {seed}, under the same licence.\n")
-        (draft / "emojivoc.json").write_text(json.dumps(parameters) + "\n")
-        if out.exists():
-            out.rmdir()
-        draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        found = dict(json.loads((out / PARAMETERS).read_text()))
+    except (OSError, ValueError, TypeError):
+        raise InputError(f"{out}: expected a new or empty folder, found other files; name another folder for the scenes.") from None
+    different = [key for key in asked if key != "versions" and found.get(key) != asked[key]]  # an upgrade voids no data
+    if different:
+        differ = ", ".join(f"{key} {found.get(key)} in place of {asked[key]}" for key in different)
+        raise InputError(f"{out}: holds other EmojiVOC scenes ({differ}); delete the folder, or name another one.")
+    return True
 
 
-def scenes_per_second(count: int = 120, size: int = 224) -> float:
-    """Scenes made per second of one core's time, JPEG and XML included, with the glyphs at hand."""
-    for number in range(60):
-        encoded(0, "train", number, size)
-    start = time.process_time()
-    for number in range(60, 60 + count):
-        encoded(0, "train", number, size)
-    return count / (time.process_time() - start)
+@contextmanager
+def _in_place_of(out: Path) -> Iterator[Path]:
+    """A new folder beside `out` that takes its place at the end, or disappears where something goes wrong."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
+    try:
+        yield folder
+        folder.chmod(0o755)
+        os.replace(folder, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _readme(asked: dict) -> str:
+    versions = ", ".join(f"{package} {version}" for package, version in asked["versions"].items())
+    return f"""EmojiVOC, version {asked["emojivoc"]}: Pascal VOC's twenty classes drawn with emoji.
+
+Made by yolo_core.data.emoji from seed {asked["seed"]}: {asked["train"]} train and {asked["val"]} val scenes of {asked["size"]} x {asked["size"]} pixels.
+Made with {versions}. The same seed and packages give the same bytes on one machine.
+
+Glyphs: {STYLES[asked["style"]].licence}; changed: rotated, stretched, recoloured, cut off and combined.
+A few shapes (tables, chairs, sofas, bottles, pots, a screen, a bicycle) and all backgrounds: drawn by the program, MIT.
+The pictures are adaptations of the glyphs: pass them on under the glyphs' licence, with this file.
+
+Boxes follow aggregates of the annotations of Pascal VOC 2012 (Everingham et al.); no picture of it is used.
+A box is the tight extent of an object's visible and hidden pixels inside the frame. `difficult`: small, mostly hidden or mostly outside.
+"""

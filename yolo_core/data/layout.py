@@ -108,7 +108,7 @@ def _box(tables: "_Tables", label: int, crowd: int, ranks: Sequence[float]) -> t
 class _Tables:
     """The model's tables as arrays, counts as cumulated shares."""
 
-    per_image: Float[np.ndarray, " most+1"]
+    per_image: Float[np.ndarray, " counts"]
     first: Float[np.ndarray, "r 20"]
     following: Float[np.ndarray, "r 20 20"]
     size: Float[np.ndarray, "20 r levels"]

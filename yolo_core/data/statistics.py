@@ -64,7 +64,7 @@ class Statistics:
     def cells_lost(self) -> float:
         """Share of the objects that find their cell taken: what a detector of one object a cell cannot find."""
         taken = sum(self.per_cell) - self.per_cell[0]
-        return 1 - taken / max(self.objects, 1)
+        return 1 - taken / self.objects if self.objects else 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -131,7 +131,7 @@ def voc2012(split: str = "train") -> Statistics:
     return Statistics.from_dict(json.loads(FILE.read_text())["statistics"][split])
 
 
-def _histogram(values: Float[np.ndarray, " n"], edges: Float[np.ndarray, " bins+1"]) -> list[int]:
+def _histogram(values: Float[np.ndarray, " n"], edges: Float[np.ndarray, " edges"]) -> list[int]:
     return np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0].tolist()
 
 

@@ -7,6 +7,7 @@ syntax of the code) is the same: a notebook asks for a run and need not care whi
 """
 
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,15 +158,21 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
-    """The profile's VOC tree: made if it is EmojiVOC, required to be there if it is VOC 2012."""
+    """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; VOC 2012 has to be there."""
     if profile not in PROFILES:
         raise InputError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     folder, chosen = data_folder(profile), PROFILES[profile]
-    if chosen.train_images is not None:
-        size = chosen.base.get("image_size", RunConfig.image_size)
+    if chosen.train_images is None:
+        if not folder.exists():
+            raise InputError(f"{folder}: Pascal VOC 2012 is not there; run `python -m yolo_core data voc --out {folder}`")
+        return folder
+    size = chosen.base.get("image_size", RunConfig.image_size)
+    drawn_by = code_hash(modules("yolo_core.data.emoji"))
+    made, stamp = f"{drawn_by} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
+    if not stamp.exists() or stamp.read_text() != made:
+        shutil.rmtree(folder, ignore_errors=True)
         emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
-    elif not folder.exists():
-        raise InputError(f"{folder}: Pascal VOC 2012 is not there; run `python -m yolo_core data voc --out {folder}`")
+        stamp.write_text(made)
     return folder
 
 

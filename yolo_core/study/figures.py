@@ -6,7 +6,7 @@ Okabe and Ito's colours, which the colour-blind can tell apart; type that stays 
 Figures draw what they are given and never compute a result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -197,10 +197,10 @@ def cut_bars(cuts: Mapping[str, Mapping[str, Any]]) -> Figure:
 def overlay(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
     """Two data sets over each other: objects an image, size, aspect ratio, centres, objects a cell; in shares of their own totals."""
     panels = (
-        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects an image (last: or more)"),
-        ("sizes", SIZE_EDGES, "size: root of the share of the picture"),
+        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects an image"),
+        ("sizes", SIZE_EDGES, "size, √share of picture"),
         ("aspects", ASPECT_EDGES, "ln(width / height)"),
-        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects a cell (last: or more)"),
+        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects a cell"),
         ("centre_x", CENTRE_EDGES, "centre, x"),
         ("centre_y", CENTRE_EDGES, "centre, y"),
     )
@@ -231,6 +231,25 @@ def class_bars(ours: Statistics, other: Statistics, names: tuple[str, str] = ("E
     axes.set_xticklabels(CLASSES, rotation=50, ha="right", fontsize=8.5)
     axes.grid(axis="x", visible=False)
     axes.legend(ncols=2, loc="upper left")
+    return figure
+
+
+def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Image], most: int = 12) -> Figure:
+    """One variant of each design: those of training in the left half, those of validation alone in the right; `most` of each."""
+    side, columns = 1.0, 2 * most + 1
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * WIDTH * len(glyphs) / 10))
+    for row, designs in enumerate(glyphs.values()):
+        for start, half in ((0, designs.train), (most + 1, designs.val)):
+            for k, variants in enumerate(half[:most]):
+                x = start + k
+                axes.imshow(picture(variants[0]).convert("RGBA"), extent=(x, x + side, row + side, row), interpolation="bilinear")
+    axes.axvline(most + 0.5, color=MUTED, lw=1)
+    axes.set(xlim=(0, columns), ylim=(len(glyphs), -0.2), yticks=np.arange(len(glyphs)) + 0.5, yticklabels=list(glyphs))
+    axes.set(xticks=[most / 2, most + 1 + most / 2], xticklabels=["train", "val only"], aspect="equal")
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
     return figure
 
 

@@ -1,0 +1,60 @@
+"""The bench: its rows, that the peers do the same work, and that AP is the faster."""
+
+import math
+import sys
+
+import pytest
+
+from yolo_core.detector.metrics import voc_ap
+from yolo_core.errors import InputError
+from yolo_core.study import bench
+
+
+def test_the_peers_agree_with_each_other_and_nearly_with_us():
+    """COCO samples 101 recalls and may give a detection to its second-best object: the third digit may differ, not the second."""
+    predictions, targets = bench.crowd(300)
+    ours = voc_ap(predictions, targets).map
+    fast, slow = (peer.evaluate() for peer in bench.peers(predictions, targets).values())
+    assert 0.2 < ours < 0.8
+    assert fast == pytest.approx(slow, abs=1e-9)
+    assert fast == pytest.approx(ours, abs=0.01)
+
+
+def test_the_crowd_is_of_the_size_of_voc_2012_and_the_same_each_time():
+    predictions, targets = bench.crowd(1000)
+    assert sum(len(t["labels"]) for t in targets) / 1000 == pytest.approx(2.7, abs=0.15)
+    assert {len(p["labels"]) for p in predictions} == {30}
+    again, _ = bench.crowd(1000)
+    assert all(a["boxes"].equal(b["boxes"]) for a, b in zip(predictions, again, strict=True))
+    assert all((p["boxes"][:, 2:] > p["boxes"][:, :2]).all() for p in predictions)
+
+
+def test_rows_are_finite_and_fit_the_table():
+    rows = bench.average_precision(images=50, repeats=2)
+    assert ["faster-coco-eval" in rows[0]["name"], "pycocotools" in rows[1]["name"]] == [True, True]
+    for row in rows:
+        assert set(row) == {"name", "ours", "theirs", "ratio", "interval", "unit"}
+        low, high = row["interval"]
+        assert 0 < low <= row["ratio"] <= high < math.inf
+        assert 0 < row["ours"] < math.inf and 0 < row["theirs"] < math.inf
+    shown = bench.table(rows)
+    assert len(shown.splitlines()) == 3
+    assert all(row["name"] in shown for row in rows)
+
+
+def test_making_scenes_is_compared_with_the_rate_asked_for():
+    row = bench.scenes(repeats=1)
+    assert row["theirs"] == 60
+    assert row["ratio"] == pytest.approx(row["ours"] / 60)
+
+
+def test_a_peer_that_is_not_installed_is_asked_for_in_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(InputError, match=r"faster-coco-eval is not installed; .*yolo-core\[test\]"):
+        bench.average_precision(images=2)
+
+
+def test_ap_of_a_whole_split_is_faster_than_faster_coco_eval():
+    """5,823 images x 30 detections; measured ratios lie far above 2, so that a busy machine does not decide."""
+    row, _ = bench.average_precision(repeats=1)
+    assert row["ratio"] > 1
