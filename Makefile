@@ -66,7 +66,7 @@ python:
 	  "$$($(PYTHON) --version 2>&1); name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 
 current-environment: python
-	@$(PY) -c 'import yolo_core, papermill, torch' 2>/dev/null || { echo "error: this environment lacks the project's packages;" \
+	@$(PY) -c 'from importlib.metadata import version as v; v("yolo-core"), v("papermill"), v("torch")' 2>/dev/null || { echo "error: this environment lacks the project's packages;" \
 	  "install them: $(PY) -m pip install -c constraints.txt -e '.[book,test]', or leave VENV= out" >&2; exit 2; }
 
 # pip drops packages that pyproject.toml no longer asks for only in a new environment: `make distclean` for that.

@@ -4,7 +4,8 @@
 
 Each file holds one split of the detection task as gzipped JSON: `{"images": [[id, width, height, [[class, xmin, ymin, xmax,
 ymax], ...]], ...]}`, corners in 1-based inclusive pixels, as in VOC's XML. No single annotation goes into the output: histograms,
-counts, quantiles and correlations only. The layout model is fitted to train; val stays the yardstick, how far two samples of the same world lie apart.
+counts, quantiles and correlations only. The layout model is fitted to train; val stays the yardstick: how far two samples of
+one world lie apart.
 """
 
 import gzip
@@ -39,7 +40,7 @@ def main(train: str, val: str) -> None:
     statistics.FILE.write_text(json.dumps(content, separators=(",", ":")) + "\n")
     for name in splits:
         s = statistics.Statistics.from_dict(content["statistics"][name])
-        print(f"{name}: {s.images} images, {s.objects_an_image:.2f} objects an image, {s.background:.2%} background, {s.cells_lost:.1%} lost")
+        print(f"{name}: {s.images} images, {s.objects_an_image:.2f} objects each, {s.background:.2%} background, {s.cells_lost:.1%} lost")
     print(f"{statistics.FILE.name}: {statistics.FILE.stat().st_size / 1000:.0f} kB")
 
 

@@ -1,6 +1,8 @@
 """The command line: what it prints, and how it refuses."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from helpers_voc import annotation, image, split_file, write_tree
@@ -17,7 +19,9 @@ def tree(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tree, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    assert main(["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(out), "--max-steps", "2"]) == 0
+    assert (
+        main(["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(out), "--max-steps", "2"]) == 0
+    )
     return out
 
 
@@ -151,3 +155,27 @@ def test_claims_prints_a_list_with_every_field_of_the_contract(capsys):
     rows = json.loads(capsys.readouterr().out)
     assert {"C1", "C1c"} <= {row["id"] for row in rows}
     assert all({"id", "claim", "scope", "arms", "seeds", "threshold", "effect", "interval", "verdict"} <= set(row) for row in rows)
+
+
+PHOTOS = Path(__file__).resolve().parents[1].parent / "shared" / "photos"
+
+
+@pytest.mark.skipif(not PHOTOS.exists(), reason="the 64 real photographs are not beside the checkout")
+def test_real_photographs_are_trained_on_scored_and_drawn(tmp_path):
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    data = ["--data", str(PHOTOS), "--cache", str(cache)]
+    assert main(["train", "baseline", "--arm", "conv", "--profile", "smoke", "--out", str(run), "--max-steps", "2", *data]) == 0
+    assert main(["eval", str(run), "--json", *data]) == 0
+    photographs = sorted((PHOTOS / "VOCdevkit/VOC2012/JPEGImages").glob("*.jpg"))[:3]
+    assert main(["predict", str(run), *map(str, photographs), "--out", str(tmp_path / "seen"), "--score-threshold", "0"]) == 0
+    for photograph in photographs:
+        assert Image.open(tmp_path / "seen" / f"{photograph.stem}.png").size[0] > 300
+    assert not (PHOTOS / ".cache").exists(), "nothing is written beside data that are not ours"
+
+
+def test_a_loss_that_is_no_number_stops_train_with_a_sentence(tree, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("yolo_core.study.train.rate_factor", lambda *_: 1e30)
+    command = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(tmp_path / "run")]
+    assert main(command) == 1
+    assert re.search(r"^error: step \d+: .* not finite", capsys.readouterr().err, re.MULTILINE)
+    assert not (tmp_path / "run").exists()

@@ -15,8 +15,8 @@ from yolo_core.data.statistics import distance, summarise, voc2012
 from yolo_core.data.tree import check
 from yolo_core.errors import InputError
 
-# How far the boxes of the written scenes below may lie from VOC 2012's train split. They are few: 500 images of VOC itself,
-# drawn at random, lie at up to about half of this.
+# How far the boxes of the written scenes below may lie from VOC 2012's train split. They are few: as many images of that split
+# itself, drawn at random, lie about as far from the whole. tests/test_statistics.py holds the model to closer bounds.
 BOUNDS = {
     "classes": 0.08,
     "per_image": 0.08,

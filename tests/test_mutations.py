@@ -142,6 +142,7 @@ def worker():
     """run(root, tests) -> pytest's exit code, in a process of its own."""
     # The run around this one has its own plugins and options; they are not the copy's.
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "YOLO_", "PYTHONPATH"))}
+    clean["OMP_NUM_THREADS"] = "1"  # tests run side by side: more threads than cores would only wait for each other
     command = [sys.executable, str(HERE / "mutation_worker.py")]
     with subprocess.Popen(command, env=clean, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
 

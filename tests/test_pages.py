@@ -177,6 +177,12 @@ def test_every_page_opens_without_a_fault_wide_and_narrow(browser, book, address
     print(f"{len(names)} pages at {WIDTHS} px")
 
 
+def test_no_page_tells_where_it_was_built(book):
+    """A path of the builder's machine in an output: a reader has no use for it, and a rebuilt page would differ."""
+    telling = [name for name in html_pages(book) if str(publish.ROOT) in (book / name).read_text(encoding="utf-8")]
+    assert telling == []
+
+
 def test_the_index_leads_to_the_story(browser, book, address):
     page = browser.new_page()
     page.goto(f"{address}/index.html")

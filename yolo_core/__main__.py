@@ -81,6 +81,8 @@ class Train:
     seed: int = 0
     max_steps: int | None = None
     """Stop after so many effective batches."""
+    cache: Path | None = None
+    """Folder for decoded pictures; .cache in the data folder if not given."""
 
     def __call__(self) -> int:
         from yolo_core.study import experiments
@@ -92,7 +94,7 @@ class Train:
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
         if self.max_steps is not None and self.max_steps < 1:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
-        splits = experiments.load_data(self.data, config.image_size)
+        splits = experiments.load_data(self.data, config.image_size, self.cache)
         run = train(config, *splits, self.out, code=experiments.training_code(), max_steps=self.max_steps)
         print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps; ceiling {run.metrics['ceiling']:.3f}")
         return 0
@@ -105,6 +107,8 @@ class Eval:
     run: tyro.conf.Positional[Path]
     data: Path
     split: str = "val"
+    cache: Path | None = None
+    """Folder for decoded pictures; .cache in the data folder if not given."""
     json: bool = False
     """Print one JSON object."""
 
@@ -113,7 +117,7 @@ class Eval:
         from yolo_core.study import detect
 
         detector, config = detect.load(self.run)
-        metrics = detect.evaluate(detector, config, VocData(self.data, self.split, config.image_size))
+        metrics = detect.evaluate(detector, config, VocData(self.data, self.split, config.image_size, self.cache))
         print(json.dumps(metrics, indent=1) if self.json else detect.table(metrics))
         return 0
 
@@ -216,6 +220,9 @@ def main(args: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ArithmeticError as error:  # a loss that is no number: train.NonFiniteLoss
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ def _street(rng: np.random.Generator, size: int) -> Image.Image:
         width, top = size * rng.uniform(0.1, 0.3), base - size * rng.uniform(0.12, 0.55)
         wall = _hsv(hue + rng.normal(0, 0.07), rng.uniform(0.1, 0.45), rng.uniform(0.35, 0.85))
         draw.rectangle((x, top, x + width, base), fill=wall)
-        pane, pitch = _mix(wall, _rgb("#ffe9a8" if rng.random() < 0.3 else "#20303c"), rng.uniform(0.25, 0.7)), size * rng.uniform(0.035, 0.07)
+        pane = _mix(wall, _rgb("#ffe9a8" if rng.random() < 0.3 else "#20303c"), rng.uniform(0.25, 0.7))
+        pitch = size * rng.uniform(0.035, 0.07)
         for row in np.arange(top + pitch / 2, base - pitch, pitch * 1.4):
             for column in np.arange(x + pitch / 2, x + width - pitch, pitch * 1.3):
                 draw.rectangle((column, row, column + pitch * 0.6, row + pitch * 0.8), fill=pane)

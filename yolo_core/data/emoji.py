@@ -89,13 +89,16 @@ def draw(split: str, index: int, size: int = 224, seed: int = 0, style: str = "t
 
 
 def scenes_per_second(scenes: int = 600, size: int = 224) -> float:
-    """How many scenes a second one core draws and writes, the drawing of the glyphs' pictures included where they are new."""
+    """How many scenes are drawn and written in a second of one core's time, whatever else the machine is doing.
+
+    In a new process this includes the drawing of each glyph's pictures when it first appears, which the first few hundred scenes pay for.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for name in ("JPEGImages", "Annotations"):
             (Path(folder) / name).mkdir()
-        start = time.perf_counter()
+        start = time.process_time()
         _write(Path(folder), ("train", range(scenes)), size, 0, "twemoji")
-        return scenes / (time.perf_counter() - start)
+        return scenes / (time.process_time() - start)
 
 
 def _write(voc: Path, task: tuple[str, range], size: int, seed: int, style: str) -> int:
@@ -192,8 +195,8 @@ def _readme(asked: dict) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in asked["versions"].items())
     return f"""EmojiVOC, version {asked["emojivoc"]}: Pascal VOC's twenty classes drawn with emoji.
 
-Made by yolo_core.data.emoji from seed {asked["seed"]}: {asked["train"]} train and {asked["val"]} val scenes of {asked["size"]} x {asked["size"]} pixels.
-Made with {versions}. The same seed and packages give the same bytes on one machine.
+Made by yolo_core.data.emoji from seed {asked["seed"]}: {asked["train"]} train and {asked["val"]} val scenes,
+{asked["size"]} x {asked["size"]} pixels, with {versions}. The same seed and packages give the same bytes on one machine.
 
 Glyphs: {STYLES[asked["style"]].licence}; changed: rotated, stretched, recoloured, cut off and combined.
 A few shapes (tables, chairs, sofas, bottles, pots, a screen, a bicycle) and all backgrounds: drawn by the program, MIT.

@@ -208,7 +208,8 @@ def _scores(value: Float[np.ndarray, " n"], groups: tuple, rng: np.random.Genera
 def _ties(before: Float[np.ndarray, "4 n"], after: Float[np.ndarray, "4 n"]) -> tuple[Float[np.ndarray, "4"], float]:
     """The correlations of `after` with `before`, and the share of close neighbours.
 
-    The places are a mixture of close pairs, of correlation `CLOSE`, and others, of correlations to be found, by expectation and maximisation.
+    The places are a mixture of close pairs, of correlation `CLOSE`, and others, of correlations to be found: by expectation
+    and maximisation.
     """
     ties, close = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(before, after, strict=True)]), 0.2
     for _ in range(60):
@@ -216,8 +217,8 @@ def _ties(before: Float[np.ndarray, "4 n"], after: Float[np.ndarray, "4 n"]) -> 
         far = (1 - close) * _density(before[2:], after[2:], ties[2:])
         weight = far / (near + far)
         close = float(1 - weight.mean())
-        moments = [(weight * a * b).sum() / np.sqrt((weight * a * a).sum() * (weight * b * b).sum()) for a, b in zip(before, after, strict=True)]
-        ties[2:] = np.clip(moments, -0.95, 0.95)[2:]
+        cross, *squares = ((weight * a * b).sum(1)[2:] for a, b in ((before, after), (before, before), (after, after)))
+        ties[2:] = np.clip(cross / np.sqrt(squares[0] * squares[1]), -0.95, 0.95)
     return ties, close
 
 

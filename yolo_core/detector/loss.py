@@ -59,10 +59,12 @@ class YoloLoss(nn.Module):
     Sum the values for the number to descend (eq-total). Terms are summed over cells and divided by the effective batch, so the sum of the
     micro-batches' losses is the loss of the full batch ("focal-coupled" excepted: it multiplies sums over the batch).
 
-    background: what a predictor with confidence c and no object to answer for pays (SCIENCE: three readings of "focal").
-        "mse" lambda c^2 (eq-background); "focal" lambda |c|^gamma c^2 (eq-focal), as the write-up derives it; "focal-detached" the
-        same with the factor held constant; "focal-literal" lambda |1-c|^gamma c^2 (eq-literal), as it is printed; "focal-coupled" lambda sum_j
-        W_j (W_j + O_j), as its code reduces it; "qfl" quality focal loss (Li et al., 2020) on a logit, for object cells as well.
+    background: what a predictor with confidence c and no object to answer for pays. Three of these are readings of the write-up.
+        "mse": lambda c^2 (eq-background).
+        "focal": lambda |c|^gamma c^2 (eq-focal), as it derives it; "focal-detached": the same with the factor held constant.
+        "focal-literal": lambda |1-c|^gamma c^2 (eq-literal), as it prints it.
+        "focal-coupled": lambda sum_j W_j (W_j + O_j) (eq-coupled), as its code reduces it.
+        "qfl": quality focal loss (Li et al., 2020) on a logit, for object cells as well.
     detach_iou: the confidence target IoU is a constant, as in darknet; False lets its gradient reach the box.
     spare_noobj: object cells' non-responsible predictors are background, as the paper's 1_ij^noobj says; False spares them.
     Raises ValueError for an unknown background.

@@ -1,17 +1,17 @@
 """The package's work beside its peers', timed in one run on the same arrays.
 
 Inside: `run` (all rows), `average_precision`, `scenes` (its parts), `table` (to read in a terminal), `crowd` (detections of VOC 2012's
-size, made up), `peers`.
+size, made up), `peer`.
 
 A ratio above 1 says how many times faster this package is. Every repeat times all contestants, one after another, so that a machine
-that slows down slows all of them; medians are compared, and the interval holds the least and the greatest ratio of one repeat.
+that slows down slows all of them; times and ratio are medians over the repeats, the interval holds the least and the greatest ratio.
 """
 
 import contextlib
 import importlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +25,7 @@ from yolo_core.errors import InputError
 
 # VOC 2012 val holds so many images, of so many objects each; a detector leaves about 30 boxes after suppression.
 IMAGES, OBJECTS, DETECTIONS = 5823, 2.7, 30
+PEERS = ("faster-coco-eval", "pycocotools")
 SCENES_WANTED = 60  # a second on one core: 2,000 scenes within the time a reader waits for a page
 
 
@@ -105,14 +106,12 @@ def _peer_module(name: str) -> ModuleType:
         raise InputError(f"bench: {package} is not installed; install the peers with pip install 'yolo-core[test]'") from error
 
 
-def peers(predictions: list[dict], targets: list[dict]) -> dict[str, Peer]:
-    """faster-coco-eval and pycocotools, loaded with the arrays. InputError if one is not installed."""
-    fast = _peer_module("faster_coco_eval")
-    coco, cocoeval = _peer_module("pycocotools.coco"), _peer_module("pycocotools.cocoeval")
-    return {
-        "faster-coco-eval": Peer(fast.COCO, fast.COCOeval_faster, predictions, targets),
-        "pycocotools": Peer(coco.COCO, cocoeval.COCOeval, predictions, targets),
-    }
+def peer(name: str, predictions: list[dict], targets: list[dict]) -> Peer:
+    """A peer by name, loaded with the arrays. InputError if it is not installed."""
+    if name == "faster-coco-eval":
+        package = _peer_module("faster_coco_eval")
+        return Peer(package.COCO, package.COCOeval_faster, predictions, targets)
+    return Peer(_peer_module("pycocotools.coco").COCO, _peer_module("pycocotools.cocoeval").COCOeval, predictions, targets)
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -126,11 +125,13 @@ def _row(name: str, unit: str, ours: list[float], theirs: list[float], ratios: l
     return {"name": name, "ours": ours, "theirs": theirs, "ratio": ratio, "interval": [min(ratios), max(ratios)], "unit": unit}
 
 
-def average_precision(images: int = IMAGES, per_image: int = DETECTIONS, repeats: int = 5) -> list[dict[str, Any]]:
+def average_precision(
+    images: int = IMAGES, per_image: int = DETECTIONS, repeats: int = 5, beside: Sequence[str] = PEERS
+) -> list[dict[str, Any]]:
     """A row a peer: seconds for the AP of so many images of so many detections."""
     predictions, targets = crowd(images, per_image)
     contestants = {"ours": lambda: voc_ap(predictions, targets)}
-    contestants |= {name: peer.evaluate for name, peer in peers(predictions, targets).items()}
+    contestants |= {name: peer(name, predictions, targets).evaluate for name in beside}
     times = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, work in contestants.items():
@@ -138,9 +139,9 @@ def average_precision(images: int = IMAGES, per_image: int = DETECTIONS, repeats
     ours = times.pop("ours")
     return [
         _row(
-            f"AP of {images} images x {per_image} detections, {peer}", "s", ours, theirs, [t / o for t, o in zip(theirs, ours, strict=True)]
+            f"AP of {images} images x {per_image} detections, {name}", "s", ours, theirs, [t / o for t, o in zip(theirs, ours, strict=True)]
         )
-        for peer, theirs in times.items()
+        for name, theirs in times.items()
     ]
 
 

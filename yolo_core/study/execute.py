@@ -136,7 +136,7 @@ def _run(name: str, profile: str, out: Path, root: Path, title: str) -> float:
 
 
 def _what(error: Exception) -> str:
-    """", cell 3 (`first line`): ValueError: message", from papermill's or any other exception."""
+    """ ", cell 3 (`first line`): ValueError: message", from papermill's or any other exception."""
     if not hasattr(error, "cell_index"):
         return f": {type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else 'no message'}"
     first = next((line for line in error.source.splitlines() if line.strip()), "").strip()

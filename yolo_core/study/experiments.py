@@ -176,9 +176,9 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     return folder
 
 
-def load_data(folder: Path, image_size: int) -> tuple[VocData, VocData]:
-    """The train and val splits of a VOC tree, cached at a size."""
-    return VocData(folder, "train", image_size), VocData(folder, "val", image_size)
+def load_data(folder: Path, image_size: int, cache: Path | None = None) -> tuple[VocData, VocData]:
+    """The train and val splits of a VOC tree, decoded at a size into the folder `cache` (by default beside the data)."""
+    return VocData(folder, "train", image_size, cache), VocData(folder, "val", image_size, cache)
 
 
 def profile_data(profile: str, progress: bool = True) -> tuple[VocData, VocData]:

@@ -28,7 +28,7 @@ from yolo_core.study.scoring import predict, score, to_float
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(ArithmeticError):
     """A loss term is NaN or infinite: the message says at which step, which term, and what the others were."""
 
 
@@ -98,45 +98,44 @@ def train(
     epochs: list[dict[str, Any]] = []
     scoring_seconds, metrics, step = 0.0, {}, 0
 
-    bar = tqdm(total=steps, desc=f"{config.experiment}/{config.arm} seed {config.seed}", unit="step", disable=not progress)
-    for epoch in range(config.epochs):
-        batches.set_epoch(epoch)
-        model.train()
-        for images, targets in batches:
-            target = grid.encode(targets, config.train_on_difficult).to(fabric.device)
-            divisor = len(images) if config.loss_reduction == "mean" else 1
-            logged = dict.fromkeys(("box", "object", "background", "class"), 0.0)
-            micro = list(zip(images.split(config.micro_batch), target.split(config.micro_batch), strict=True))
-            for i, (image_part, target_part) in enumerate(micro):
-                with fabric.no_backward_sync(model, enabled=i < len(micro) - 1):
-                    outputs = model(to_float(image_part, fabric.device), features=config.cache_features).float()
-                    terms = loss(outputs, target_part, divisor)
-                    require_finite(terms, step)
-                    if i == 0 and probe.wants(step):
-                        probe.observe(step, detector, outputs, target_part, terms, divisor)
-                    fabric.backward(sum(terms.values()))
-                for name, term in terms.items():
-                    logged[name] += term.item()
-            norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
-            curve.append({"step": step, "epoch": epoch, "lr": schedule.get_last_lr()[0], **logged, "gradient_norm": norm.item()})
-            optimiser.step()
-            optimiser.zero_grad()
-            schedule.step()
-            step += 1
-            bar.update()
-            bar.set_postfix({name: f"{value:.3g}" for name, value in logged.items()}, refresh=False)
-            if step == steps:
+    with tqdm(total=steps, desc=f"{config.experiment}/{config.arm} seed {config.seed}", unit="step", disable=not progress) as bar:
+        for epoch in range(config.epochs):
+            batches.set_epoch(epoch)
+            model.train()
+            for images, targets in batches:
+                target = grid.encode(targets, config.train_on_difficult).to(fabric.device)
+                divisor = len(images) if config.loss_reduction == "mean" else 1
+                logged = dict.fromkeys(("box", "object", "background", "class"), 0.0)
+                micro = list(zip(images.split(config.micro_batch), target.split(config.micro_batch), strict=True))
+                for i, (image_part, target_part) in enumerate(micro):
+                    with fabric.no_backward_sync(model, enabled=i < len(micro) - 1):
+                        outputs = model(to_float(image_part, fabric.device), features=config.cache_features).float()
+                        terms = loss(outputs, target_part, divisor)
+                        require_finite(terms, step)
+                        if i == 0 and probe.wants(step):
+                            probe.observe(step, detector, outputs, target_part, terms, divisor)
+                        fabric.backward(sum(terms.values()))
+                    for name, term in terms.items():
+                        logged[name] += term.item()
+                norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
+                curve.append({"step": step, "epoch": epoch, "lr": schedule.get_last_lr()[0], **logged, "gradient_norm": norm.item()})
+                optimiser.step()
+                optimiser.zero_grad()
+                schedule.step()
+                step += 1
+                bar.update()
+                bar.set_postfix({name: f"{value:.3g}" for name, value in logged.items()}, refresh=False)
+                if step == steps:
+                    break
+            last = step == steps
+            if last or (epoch + 1) % config.score_epochs == 0:
+                before = time.perf_counter()
+                metrics = score(predict(model, val_data.images, device=fabric.device), val_data.targets, config)
+                scoring_seconds += time.perf_counter() - before
+                epochs.append({"epoch": epoch, "step": step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]})
+                epochs[-1] |= {f"confidence_{where}": value for where, value in metrics["confidence"].items()}
+            if last:
                 break
-        last = step == steps
-        if last or (epoch + 1) % config.score_epochs == 0:
-            before = time.perf_counter()
-            metrics = score(predict(model, val_data.images, device=fabric.device), val_data.targets, config)
-            scoring_seconds += time.perf_counter() - before
-            epochs.append({"epoch": epoch, "step": step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]})
-            epochs[-1] |= {f"confidence_{where}": value for where, value in metrics["confidence"].items()}
-        if last:
-            break
-    bar.close()
 
     # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
     seen = slice(len(val_data))
