@@ -71,4 +71,5 @@ def test_every_claim_without_records_is_inconclusive_and_ids_are_unique():
     findings = register([])
     assert [f.verdict for f in findings] == ["INCONCLUSIVE"] * len(CLAIMS)
     assert len({c.id for c in CLAIMS}) == len(CLAIMS)
-    assert all({"id", "claim", "scope", "arms", "seeds", "threshold", "effect", "interval", "verdict"} <= set(f.to_dict()) for f in findings)
+    fields = {"id", "claim", "scope", "arms", "seeds", "threshold", "effect", "interval", "verdict"}
+    assert all(fields <= set(f.to_dict()) for f in findings)

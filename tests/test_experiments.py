@@ -26,7 +26,9 @@ def test_every_claim_names_arms_that_exist():
     assert {arm for claim in CLAIMS for arm in claim.arms} <= set(ARMS)
 
 
-@pytest.mark.parametrize(("name", "arm", "profile"), [("x", "compressed", "pocket"), ("baseline", "x", "pocket"), ("baseline", "compressed", "x")])
+@pytest.mark.parametrize(
+    ("name", "arm", "profile"), [("x", "compressed", "pocket"), ("baseline", "x", "pocket"), ("baseline", "compressed", "x")]
+)
 def test_what_does_not_exist_is_refused_with_what_does(name, arm, profile):
     with pytest.raises(InputError, match="'x'; choose one of|no arm 'x'; choose one of"):
         resolve(name, arm, profile)

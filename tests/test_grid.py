@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from references import encode, random_targets
 
 from yolo_core.detector.grid import Grid, ceiling
+from yolo_core.detector.metrics import voc_ap
 from yolo_core.study.scoring import at_least
 
 GRIDS = [Grid(centre=centre, size=size) for centre in ("cell", "image") for size in ("root", "plain")]
@@ -259,6 +260,14 @@ def test_the_ceiling_by_hand_with_one_lost_object():
     second = target((0.2, 0.2, 0.1, 0.1, 0), (0.8, 0.8, 0.1, 0.1, 1))
     assert ceiling([first, second]) == pytest.approx((2 / 3 + 1) / 2)
     assert ceiling([second]) == 1
+
+
+def test_a_spare_predictor_may_pass_the_ceiling():
+    # Two objects of one class in one cell: the target holds the first, and the cell's two predictors could tell both.
+    targets = [target((0.5, 0.5, 0.1, 0.1, 2), (0.5, 0.5, 0.6, 0.6, 2))]
+    outputs = one_cell(Grid(), 3, 3, [(0.5, 0.5, 0.1**0.5, 0.1**0.5, 1.0), (0.5, 0.5, 0.6**0.5, 0.6**0.5, 0.9)], {2: 1.0})
+    assert ceiling(targets) == 0.5
+    assert voc_ap(Grid().decode(outputs), targets).map == 1
 
 
 def test_a_difficult_object_does_not_lower_the_ceiling():

@@ -167,5 +167,8 @@ class Grid:
 
 
 def ceiling(targets: Sequence[dict], grid: Grid = Grid()) -> float:
-    """mAP@.5 of decode(encode(ground truth)): what no detector on this grid can pass, whatever it learns."""
+    """mAP@.5 of decode(encode(ground truth)): what a detector scores that puts out its targets exactly.
+
+    Training asks for no more, but it is no law: a spare predictor or a neighbouring cell may happen to find an object that was lost.
+    """
     return voc_ap(grid.decode(grid.perfect_outputs(grid.encode(targets))), targets).map

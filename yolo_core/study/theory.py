@@ -29,7 +29,7 @@ class Reading:
     formula: str
     loss: Callable[[Number, float, float], Number]
     gradient: Callable[[Number, float, float], Number]
-    curvature: Callable[[float, float], float]
+    curvature: Callable[[float, float], float]  # eq-curvature
 
 
 def _flat(gamma: float, at_zero_gamma: float) -> float:
