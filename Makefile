@@ -16,7 +16,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help book reference test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ help: ## list the targets
 
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
 	@$(PY) -m yolo_core book --profile $(PROFILE)
+
+reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
+	@$(PY) -m yolo_core reference --profile $(PROFILE)
 
 test: lint unit notebooks pages ## all tests, in the order of their cost
 

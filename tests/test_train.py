@@ -69,7 +69,8 @@ def test_probes_leave_the_weights_as_they_were_bit_for_bit(splits, tmp_path, dro
     probed = run(dataclasses.replace(plain_config, probe_steps=1), splits, tmp_path / "probed", max_steps=2)
     weights = plain.weights()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in probed.weights().items())
-    assert set(probed.table("terms")["term"]) == {"box", "object", "background", "class"}
+    readings = {"background as mse", "background as focal"}
+    assert set(probed.table("terms")["term"]) == {"box", "object", "background", "class"} | readings
 
 
 def test_the_recorded_background_gradient_is_two_lambda_c_cell_by_cell(splits, tmp_path):

@@ -145,16 +145,34 @@ class Predict:
 
 @dataclass(frozen=True)
 class Claims:
-    """The register of claims with the verdicts of the finished runs."""
+    """The register of claims with the verdicts of the committed reference runs, or of the runs made here."""
 
     profile: str = "pocket"
+    own: bool = False
+    """Judge by the runs made on this machine instead."""
     json: bool = False
 
     def __call__(self) -> int:
-        from yolo_core.study import claims, experiments
+        from yolo_core.study import claims, experiments, reference
 
-        findings = claims.register(run.record for run in experiments.finished(self.profile))
+        runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
+        findings = claims.register(run.record for run in runs)
         print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else claims.markdown(findings))
+        return 0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Train every arm of the study over its seeds and store the records; goes on where it was."""
+
+    profile: str = "pocket"
+    most: int | None = None
+    """Stop after so many runs."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import reference
+
+        print(f"{reference.run_all(self.profile, self.most)} runs trained; records in {reference.FOLDER / self.profile}")
         return 0
 
 
@@ -207,6 +225,7 @@ Command = (
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Claims, tyro.conf.subcommand("claims")]
+    | Annotated[Reference, tyro.conf.subcommand("reference")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
 )

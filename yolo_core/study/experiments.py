@@ -1,6 +1,7 @@
 """The study on one screen: every profile, experiment and arm.
 
-Inside: `PROFILES`, `EXPERIMENTS`, `experiment`, `resolve`, `prepare_data`, `load_data`, `profile_data`, `training_code`, `run`, `finished`.
+Inside: `PROFILES`, `EXPERIMENTS`, `resolve` (an arm to a configuration), `profile_data` (made where it is missing), `run` (trained or
+loaded), `finished` (what has been trained here).
 
 An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
 syntax of the code) is the same: a notebook asks for a run and need not care which.
@@ -191,16 +192,25 @@ def training_code() -> str:
     return code_hash(modules("yolo_core.study.train"))
 
 
-def run(name: str, arm: str, profile: str = "pocket", seed: int = 0, progress: bool = True) -> Run:
-    """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained."""
+def key_of(name: str, arm: str, profile: str, seed: int) -> str:
+    """The key that the run of an arm has under today's configuration, data and code."""
+    train_data, val_data = profile_data(profile, progress=False)
     config = resolve(name, arm, profile, seed)
-    train_data, val_data = profile_data(profile, progress)
-    code = training_code()
-    key = run_key(config, {"train": train_data.fingerprint, "val": val_data.fingerprint}, code)
+    return run_key(config, {"train": train_data.fingerprint, "val": val_data.fingerprint}, training_code())
+
+
+def run(name: str, arm: str, profile: str = "pocket", seed: int = 0, progress: bool = True, out: Path | None = None) -> Run:
+    """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained.
+
+    out: train into this folder if it is not there yet, and keep no weights.
+    """
+    data = profile_data(profile, progress)
+    key = key_of(name, arm, profile, seed)
     folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
     if (folder / "record.json").exists():
         return read_run(folder)
-    return train(config, train_data, val_data, folder, code=code, progress=progress)
+    config = resolve(name, arm, profile, seed)
+    return train(config, *data, out or folder, code=training_code(), progress=progress, keep_weights=out is None)
 
 
 def finished(profile: str) -> list[Run]:

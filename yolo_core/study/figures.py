@@ -194,6 +194,57 @@ def cut_bars(cuts: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def _felt(cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence and gradient, in absolute value, of recorded background predictors in empty cells; exact zeros left out."""
+    empty = cells[cells["background"] & (cells["confidence"].abs() > 1e-4)]
+    return empty["confidence"].abs().to_numpy(), empty["gradient"].abs().to_numpy()
+
+
+def gradient_scatter(recorded: Mapping[str, pd.DataFrame], laws: Mapping[str, tuple[float, float]]) -> Figure:
+    """Recorded background gradients against confidence, log-log, with each arm's law gradient = factor * c^power drawn through."""
+    figure, axes = plt.subplots(figsize=(0.75 * WIDTH, 3.6))
+    for (arm, cells), colour in zip(recorded.items(), CYCLE, strict=False):
+        c, gradient = _felt(cells)
+        axes.plot(c, gradient, ".", color=colour, ms=2.5, alpha=0.35, rasterized=True)
+        power, factor = laws[arm]
+        line = np.geomspace(max(c.min(), 1e-4), c.max(), 50)
+        axes.plot(line, factor * line**power, color=colour, lw=1.2, label=f"{arm}: {factor:g} c" + ("" if power == 1 else f"$^{power:g}$"))
+    axes.set(xscale="log", yscale="log", xlabel="confidence |c|", ylabel="|gradient|, a picture")
+    axes.legend()
+    return figure
+
+
+def fitted_slope(cells: pd.DataFrame) -> str:
+    """The slope of log gradient over log confidence by least squares, with its 95 % interval, ready to print."""
+    c, gradient = _felt(cells)
+    x, y = np.log(c), np.log(np.maximum(gradient, 1e-30))
+    (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
+    return f"{slope:.4f} ± {1.96 * np.sqrt(covariance[0, 0]):.4f}"
+
+
+def worst_departure(recorded: Mapping[str, pd.DataFrame], laws: Mapping[str, tuple[float, float]]) -> str:
+    """The largest relative difference of a recorded gradient from its law, over all arms, ready to print."""
+    worst = 0.0
+    for arm, cells in recorded.items():
+        c, gradient = _felt(cells)
+        power, factor = laws[arm]
+        worst = max(worst, float(np.abs(gradient / (factor * c**power) - 1).max()))
+    return f"{worst:.0e}"
+
+
+def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+    """mAP and false positives an image against the score cut, an arm a line."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
+    for (arm, cuts), marker in zip(arms.items(), "osD^v", strict=False):
+        x = [float(cut) for cut in cuts]
+        left.plot(x, [c["map"] for c in cuts.values()], marker=marker, ms=4, label=arm)
+        right.plot(x, [c["false_per_image"] for c in cuts.values()], marker=marker, ms=4, label=arm)
+    left.set(xscale="log", xlabel="score at least", ylabel="mAP@.5", ylim=(0, None))
+    right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives an image")
+    left.legend()
+    return figure
+
+
 def overlay(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
     """Two data sets over each other: objects an image, size, aspect ratio, centres, objects a cell; in shares of their own totals."""
     panels = (

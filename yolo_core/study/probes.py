@@ -11,20 +11,21 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from yolo_core.detector.grid import Grid
+from yolo_core.detector.loss import YoloLoss
 
 
 class GradientProbe:
     """Records, every `every` steps (and at the first): the gradient norm of each loss term on each layer; each cell's background gradient
     and confidence; a histogram of the background confidences.
 
-    `terms`: step, term, layer ("outputs" is the loss's own input), norm.
+    `terms`: step, term, layer ("outputs" is the loss's own input), norm. Besides the loss's four terms there are "background as mse" and
+    "background as focal": what the background would have felt under either reading at the same weights, the same batch (claim C2a).
     `cells`: step, row, column, predictor, background (bool), confidence, gradient; of the batch's first picture. The gradient is that
     of the background term of one picture, not yet divided by the batch, so that eq-background reads gradient = 2 lambda c.
     """
 
-    def __init__(self, every: int, grid: Grid) -> None:
-        self.every, self.grid = every, grid
+    def __init__(self, every: int, loss: YoloLoss) -> None:
+        self.every, self.grid, self.loss = every, loss.grid, loss
         self._terms: list[dict] = []
         self._cells: list[pd.DataFrame] = []
 
@@ -33,6 +34,7 @@ class GradientProbe:
 
     def observe(self, step: int, model: nn.Module, outputs: Tensor, target: Tensor, terms: dict[str, Tensor], divisor: int) -> None:
         """terms: as `YoloLoss` returns them, already divided by `divisor`; the graph is kept for the step's own backward pass."""
+        terms = terms | {f"background as {r}": self._reading(r)(outputs, target, divisor)["background"] for r in ("mse", "focal")}
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         for term, value in terms.items():
             sources = [outputs, *(p for _, p in named)]
@@ -42,6 +44,11 @@ class GradientProbe:
                 self._terms.append({"step": step, "term": term, "layer": layer, "norm": norm})
             if term == "background":
                 self._observe_cells(step, outputs, target, gradients[0] * divisor)
+
+    def _reading(self, background: str) -> YoloLoss:
+        """The run's own loss with another background term."""
+        loss = self.loss
+        return YoloLoss(background, loss.lambda_coord, loss.lambda_noobj, loss.gamma, grid=loss.grid, spare_noobj=loss.spare_noobj)
 
     def _observe_cells(self, step: int, outputs: Tensor, target: Tensor, gradient: Tensor) -> None:
         parts, slopes = self.grid.split(outputs.detach()), self.grid.split(gradient)
@@ -68,3 +75,18 @@ class GradientProbe:
             "terms": pd.DataFrame(self._terms),
             "cells": pd.concat(self._cells, ignore_index=True) if self._cells else pd.DataFrame(),
         }
+
+    def summary(self) -> dict[str, float]:
+        """The norm of the background gradient on all weights, as focal over as mse at the same weights: mean over the first fifth
+        of the looks.
+
+        The very first look is left out: an untrained net's confidences are noise around 0. Empty with fewer than two looks.
+        """
+        terms = pd.DataFrame(self._terms)
+        if terms.empty or terms["step"].nunique() < 2:
+            return {}
+        weights = terms[terms["layer"] != "outputs"]
+        norms = weights.assign(square=weights["norm"] ** 2).groupby(["step", "term"])["square"].sum().pow(0.5).unstack()
+        ratio = norms["background as focal"] / norms["background as mse"]
+        early = ratio.iloc[1 : 1 + max(1, len(ratio) // 5)]
+        return {"focal_to_mse_gradient_early": float(early.mean()), "focal_to_mse_gradient_late": float(ratio.iloc[-1])}

@@ -56,10 +56,11 @@ def prepare(profile: str) -> None:
 
 
 def conclude(profile: str) -> dict[str, dict]:
-    """Groups of numbers that no single notebook owns: the register of claims, from every finished run of the profile."""
-    from yolo_core.study import claims, experiments
+    """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build."""
+    from yolo_core.study import claims, experiments, reference
 
-    return {"claims": {"table": claims.markdown(claims.register(run.record for run in experiments.finished(profile)))}}
+    runs = {"reference": reference.stored("pocket"), "own": experiments.finished(profile)}
+    return {"claims": {name: claims.markdown(claims.register(run.record for run in found)) for name, found in runs.items()}}
 
 
 def build(
@@ -87,7 +88,8 @@ def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conc
     folder, stamp = _made(out / "numbers"), out / "concluded.sha256"
     write_json(folder / "build.json", _report(profile, record))
     code = code_hash(modules("yolo_core.study.publish"))
-    key = tree_hash((root / "_build" / "runs").glob("*/record.json"), root) + code
+    judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
+    key = tree_hash(judged, root) + code
     if not stamp.exists() or stamp.read_text() != key:
         for name, group in conclude(profile).items():
             write_json(folder / f"{name}.json", group)

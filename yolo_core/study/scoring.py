@@ -85,6 +85,7 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
         "cuts": cuts,
         "confidence": {
             "background": confidence[~cells].mean().item(),
+            "background_above_half": (confidence[~cells] > 0.5).float().mean().item(),
             "object": confidence[cells].amax(-1).mean().item(),
         },
         "images": len(targets),

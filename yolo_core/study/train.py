@@ -93,7 +93,7 @@ def train(
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed)
     steps = min(config.epochs * len(batches), max_steps or math.inf)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, steps, config))
-    loss, grid, probe = config.loss(), config.grid(), GradientProbe(config.probe_steps, config.grid())
+    loss, grid, probe = config.loss(), config.grid(), GradientProbe(config.probe_steps, config.loss())
     curve: list[dict[str, Any]] = []
     epochs: list[dict[str, Any]] = []
     scoring_seconds, metrics, step = 0.0, {}, 0
@@ -140,6 +140,7 @@ def train(
     # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
     seen = slice(len(val_data))
     metrics["train_split"] = score(predict(model, train_data.images[seen], device=fabric.device), train_data.targets[seen], config)
+    metrics["probes"] = probe.summary()
     fingerprints = {"train": train_data.fingerprint, "val": val_data.fingerprint}
     record = {
         "key": run_key(config, fingerprints, code),

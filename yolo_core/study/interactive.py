@@ -1,0 +1,97 @@
+"""The figures a reader can move: plotly for the page, its script served beside it, nothing fetched.
+
+Inside: `replay` (a recorded training, step by step).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from IPython.display import HTML
+from plotly.subplots import make_subplots
+
+from yolo_core.study.figures import CYCLE, INK
+
+SCRIPT = "../plotly.min.js"  # beside the pages, one folder up from each
+BINS = np.linspace(-0.2, 1.0, 49)
+LAYOUT = {
+    "font": {"family": "sans-serif", "size": 12, "color": INK},
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+    "margin": {"l": 40, "r": 10, "t": 50, "b": 40},
+}
+
+
+def _html(figure: go.Figure, name: str) -> HTML:
+    return HTML(
+        figure.to_html(
+            full_html=False,
+            include_plotlyjs=SCRIPT,
+            include_mathjax=False,
+            auto_play=False,
+            div_id=name,
+            config={"displayModeBar": False, "responsive": True},
+        )
+    )
+
+
+def _grid(cells: pd.DataFrame) -> np.ndarray:
+    """The strongest absolute background gradient of each cell's predictors, [row, column]; NaN where the cell holds an object."""
+    strength = cells.assign(strength=cells["gradient"].abs().where(cells["background"]))
+    return strength.groupby(["row", "column"])["strength"].max().unstack().to_numpy()
+
+
+def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
+    """Background gradients on the grid and a histogram of background confidences, an arm a column, with a slider over the recorded steps.
+
+    recorded: `GradientProbe.tables()["cells"]` by arm. Gradients are drawn as log10, since they fall over orders of magnitude.
+    """
+    arms = list(recorded)
+    steps = sorted(set.intersection(*(set(table["step"]) for table in recorded.values())))
+    titles = [f"{arm}: log₁₀ |gradient|, a cell" for arm in arms] + [f"{arm}: background confidence" for arm in arms]
+    figure = make_subplots(rows=2, cols=len(arms), subplot_titles=titles, vertical_spacing=0.16, row_heights=[0.62, 0.38])
+
+    def traces(step: int) -> list:
+        now = [table[table["step"] == step] for table in recorded.values()]
+        maps = [
+            go.Heatmap(z=np.log10(np.maximum(_grid(t), 1e-8)), zmin=-6, zmax=0, colorscale="Cividis", showscale=k == len(now) - 1)
+            for k, t in enumerate(now)
+        ]
+        shares = [np.histogram(t.loc[t["background"], "confidence"].clip(BINS[0], BINS[-1]), BINS)[0] for t in now]
+        middle = (BINS[1:] + BINS[:-1]) / 2
+        return maps + [go.Bar(x=middle, y=s, marker_color=c, showlegend=False) for s, c in zip(shares, CYCLE, strict=False)]
+
+    for k, trace in enumerate(traces(steps[0])):
+        figure.add_trace(trace, row=1 + k // len(arms), col=1 + k % len(arms))
+    figure.frames = [go.Frame(data=traces(step), name=str(step), traces=list(range(2 * len(arms)))) for step in steps]
+    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    moving = {"fromcurrent": True, "frame": {"duration": 350, "redraw": True}, "transition": {"duration": 0}}
+    figure.update_yaxes(autorange="reversed", row=1, showticklabels=False)
+    figure.update_xaxes(row=1, showticklabels=False)
+    figure.update_layout(
+        **LAYOUT,
+        height=560,
+        bargap=0,
+        sliders=[
+            {
+                "currentvalue": {"prefix": "step "},
+                "pad": {"t": 30},
+                "x": 0.12,
+                "len": 0.88,
+                "steps": [{"label": str(s), "method": "animate", "args": [[str(s)], still]} for s in steps],
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons",
+                "direction": "left",
+                "x": 0.0,
+                "y": -0.08,
+                "xanchor": "left",
+                "yanchor": "top",
+                "buttons": [{"label": "▶", "method": "animate", "args": [None, moving]}],
+            }
+        ],
+    )
+    return _html(figure, name)
