@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from yolo_core.data.voc import VocData
 from yolo_core.detector.model import Detector
 from yolo_core.errors import InputError
+from yolo_core.study import live
 from yolo_core.study import train as train_module
 from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.features import FeatureData
@@ -71,6 +73,18 @@ def test_probes_leave_the_weights_as_they_were_bit_for_bit(splits, tmp_path, dro
     assert all(torch.equal(tensor, weights[name]) for name, tensor in probed.weights().items())
     readings = {"background as mse", "background as focal"}
     assert set(probed.table("terms")["term"]) == {"box", "object", "background", "class"} | readings
+
+
+def test_a_watcher_sees_the_tables_grow_and_changes_no_weight(splits, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(live, "display", lambda figure, **_: shown.append(figure) or SimpleNamespace(update=lambda f, **_: shown.append(f)))
+    config = dataclasses.replace(TINY, probe_steps=2)
+    seen = []
+    figure = live.Live("tiny")
+    watched = run(config, splits, tmp_path / "watched", watch=lambda tables: (seen.append(len(tables["cells"])), figure(tables)))
+    assert seen == [98, 196, 294] and len(shown) == 3
+    plain = run(config, splits, tmp_path / "plain").weights()
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in watched.weights().items())
 
 
 def test_the_recorded_background_gradient_is_two_lambda_c_cell_by_cell(splits, tmp_path):

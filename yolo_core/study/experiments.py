@@ -9,11 +9,13 @@ syntax of the code) is the same: a notebook asks for a run and need not care whi
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import pandas as pd
 
 from yolo_core.data import emoji
 from yolo_core.data.voc import VocData
@@ -199,18 +201,30 @@ def key_of(name: str, arm: str, profile: str, seed: int) -> str:
     return run_key(config, {"train": train_data.fingerprint, "val": val_data.fingerprint}, training_code())
 
 
-def run(name: str, arm: str, profile: str = "pocket", seed: int = 0, progress: bool = True, out: Path | None = None) -> Run:
+def run(
+    name: str,
+    arm: str,
+    profile: str = "pocket",
+    seed: int = 0,
+    progress: bool = True,
+    out: Path | None = None,
+    watch: Callable[[dict[str, pd.DataFrame]], None] | None = None,
+) -> Run:
     """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained.
 
-    out: train into this folder if it is not there yet, and keep no weights.
+    out: train into this folder if it is not there yet, and keep no weights. watch: called with the probe's tables as they grow, or once
+    with those of a run that is loaded.
     """
     data = profile_data(profile, progress)
     key = key_of(name, arm, profile, seed)
     folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
     if (folder / "record.json").exists():
-        return read_run(folder)
+        run = read_run(folder)
+        if watch is not None:
+            watch({table: run.table(table) for table in ("terms", "cells")})
+        return run
     config = resolve(name, arm, profile, seed)
-    return train(config, *data, out or folder, code=training_code(), progress=progress, keep_weights=out is None)
+    return train(config, *data, out or folder, code=training_code(), progress=progress, keep_weights=out is None, watch=watch)
 
 
 def finished(profile: str) -> list[Run]:

@@ -214,6 +214,23 @@ def gradient_scatter(recorded: Mapping[str, pd.DataFrame], laws: Mapping[str, tu
     return figure
 
 
+def live_gradients(terms: pd.DataFrame, cells: pd.DataFrame, title: str) -> Figure:
+    """Left: the gradient norm of each loss term at the outputs, by step. Right: the last look's background gradients on the grid."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.7), width_ratios=(1.7, 1))
+    at_outputs = terms[terms["layer"] == "outputs"].pivot(index="step", columns="term", values="norm")
+    for term in ("box", "object", "background", "class"):
+        left.plot(at_outputs.index, at_outputs[term].clip(lower=1e-8), marker="o", ms=2.5, lw=1.2, label=term)
+    left.set(yscale="log", xlabel="step", ylabel="gradient norm", title=title)
+    left.legend(ncols=2, fontsize=8)
+    last = cells[cells["step"] == cells["step"].max()]
+    strength = last.assign(g=last["gradient"].abs().where(last["background"])).groupby(["row", "column"])["g"].max().unstack()
+    image = right.imshow(np.log10(strength.clip(lower=1e-8)), cmap="cividis", vmin=-6, vmax=0)
+    right.set(xticks=[], yticks=[], title=f"background, step {cells['step'].max()}")
+    right.grid(False)
+    figure.colorbar(image, ax=right, label="log$_{10}$ |gradient|")
+    return figure
+
+
 def fitted_slope(cells: pd.DataFrame) -> str:
     """The slope of log gradient over log confidence by least squares, with its 95 % interval, ready to print."""
     c, gradient = _felt(cells)

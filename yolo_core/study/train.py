@@ -9,6 +9,7 @@ micro-batch of another size, weighs what it should. Clipping, the schedule and t
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,12 @@ def train(
     max_steps: int | None = None,
     progress: bool = True,
     keep_weights: bool = True,
+    watch: Callable[[dict[str, pd.DataFrame]], None] | None = None,
 ) -> Run:
     """Train a detector and write its run to the folder `out`.
 
-    code: the hash of the code that runs, part of the record's key. max_steps: stop after so many effective batches.
+    code: the hash of the code that runs, part of the record's key. max_steps: stop after so many effective batches. watch: called
+    with the probe's tables at each of its looks.
     Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     started = time.perf_counter()
@@ -114,6 +117,8 @@ def train(
                         require_finite(terms, step)
                         if i == 0 and probe.wants(step):
                             probe.observe(step, detector, outputs, target_part, terms, divisor)
+                            if watch is not None:
+                                watch(probe.tables())
                         fabric.backward(sum(terms.values()))
                     for name, term in terms.items():
                         logged[name] += term.item()
