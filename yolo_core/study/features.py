@@ -42,7 +42,8 @@ class FeatureData(VocData):
 
 
 def _key(data: VocData, backbone: Backbone) -> str:
-    digest = hashlib.sha256(data.fingerprint.encode())
+    # Two nets may hold the same weights and put out different maps, so the layers count as well.
+    digest = hashlib.sha256(f"{data.fingerprint} {backbone}".encode())
     for name, tensor in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.numpy(force=True).tobytes())
