@@ -231,3 +231,26 @@ def test_the_checker_passes_a_sound_page(browser, broken_address, width):
 )
 def test_the_checker_finds_a_planted_fault(browser, broken_address, name, said):
     assert any(said in line for line in faults(browser, f"{broken_address}/{name}.html", 390))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_slider_of_the_recorded_gradients_moves_the_data(browser, address, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    try:
+        said = watch(page, urlsplit(address).netloc)
+        page.goto(f"{address}/notebooks/focal.html", wait_until="load")
+        figure = page.locator("#focal-replay")
+        figure.scroll_into_view_if_needed()
+        page.wait_for_function("document.getElementById('focal-replay').data?.length >= 4")
+        shown = "JSON.stringify([...document.getElementById('focal-replay').data[0].z].map(row => [...row]))"
+        before = page.evaluate(shown)
+        rail = figure.locator(".slider-rail-touch-rect").bounding_box()
+        y = rail["y"] + rail["height"] / 2
+        page.mouse.move(rail["x"] + 2, y)
+        page.mouse.down()
+        page.mouse.move(rail["x"] + rail["width"] - 2, y, steps=5)
+        page.mouse.up()
+        page.wait_for_function(f"{shown} !== {before!r}", timeout=10_000)
+        assert not said, said
+    finally:
+        page.close()
