@@ -61,7 +61,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "pocket": Profile(
         "EmojiVOC, two CPU cores, no download",
-        changes(epochs=6, width=0.5, probe_steps=50, score_epochs=2),
+        changes(epochs=5, width=0.5, probe_steps=50, score_epochs=1),
         train_images=2400,
         val_images=600,
     ),
