@@ -64,6 +64,7 @@ PROFILES: dict[str, Profile] = {
         changes(epochs=5, width=0.5, probe_steps=50, score_epochs=1),
         train_images=2400,
         val_images=600,
+        per_experiment=MappingProxyType({"focal": changes(epochs=4)}),
     ),
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
