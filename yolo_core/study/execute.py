@@ -158,8 +158,11 @@ def _clean(notebook: Path) -> None:
         if {"injected-parameters", "parameters"} & set(cell["metadata"].get("tags", [])):
             cell["metadata"]["tags"] = [*cell["metadata"]["tags"], "remove-cell"]
         described = []
+        # A widget (a progress bar) is dropped whole: its text says where it stood at the start.
+        widget = "application/vnd.jupyter.widget-view+json"
+        if "outputs" in cell:
+            cell["outputs"] = [shown for shown in cell["outputs"] if widget not in shown.get("data", {})]
         for shown in cell.get("outputs", []):
-            shown.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
             described += [m["alt"] for m in shown.get("metadata", {}).values() if isinstance(m, dict) and "alt" in m]
         if described:
             cell["metadata"].setdefault("mystnb", {}).setdefault("image", {}).setdefault("alt", " ".join(described))

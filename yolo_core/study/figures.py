@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
+from IPython.display import HTML, display
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
@@ -321,8 +321,8 @@ def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Imag
     return figure
 
 
-def claims_table(findings: Sequence[Any]) -> pd.DataFrame:
-    """Findings as a table: the sentence, the prediction, the effect with its interval, the seeds, the verdict."""
+def claims_table(findings: Sequence[Any]) -> HTML:
+    """Findings as an HTML table: the sentence, the prediction, the effect with its interval, the seeds, the verdict."""
     rows = []
     for finding in findings:
         low, high = finding.interval or (np.nan, np.nan)
@@ -337,4 +337,5 @@ def claims_table(findings: Sequence[Any]) -> pd.DataFrame:
                 "verdict": finding.verdict,
             }
         )
-    return pd.DataFrame(rows).set_index("id")
+    with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
+        return HTML(pd.DataFrame(rows).to_html(index=False, border=0))

@@ -14,7 +14,8 @@ from plotly.subplots import make_subplots
 from yolo_core.study.figures import CYCLE, INK
 
 SCRIPT = "../plotly.min.js"  # beside the pages, one folder up from each
-BINS = np.linspace(-0.2, 1.0, 49)
+BINS = np.linspace(-0.5, 1.3, 61)
+BAR = {"len": 0.55, "y": 1, "yanchor": "top", "thickness": 12, "title": {"text": "log₁₀"}}
 LAYOUT = {
     "font": {"family": "sans-serif", "size": 12, "color": INK},
     "paper_bgcolor": "white",
@@ -49,13 +50,15 @@ def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
     """
     arms = list(recorded)
     steps = sorted(set.intersection(*(set(table["step"]) for table in recorded.values())))
-    titles = [f"{arm}: log₁₀ |gradient|, a cell" for arm in arms] + [f"{arm}: background confidence" for arm in arms]
+    titles = [f"{arm}, gradient" for arm in arms] + [f"{arm}, confidence" for arm in arms]
     figure = make_subplots(rows=2, cols=len(arms), subplot_titles=titles, vertical_spacing=0.16, row_heights=[0.62, 0.38])
 
     def traces(step: int) -> list:
         now = [table[table["step"] == step] for table in recorded.values()]
         maps = [
-            go.Heatmap(z=np.log10(np.maximum(_grid(t), 1e-8)), zmin=-6, zmax=0, colorscale="Cividis", showscale=k == len(now) - 1)
+            go.Heatmap(
+                z=np.log10(np.maximum(_grid(t), 1e-8)), zmin=-6, zmax=0, colorscale="Cividis", showscale=k == len(now) - 1, colorbar=BAR
+            )
             for k, t in enumerate(now)
         ]
         shares = [np.histogram(t.loc[t["background"], "confidence"].clip(BINS[0], BINS[-1]), BINS)[0] for t in now]
@@ -77,8 +80,8 @@ def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
             {
                 "currentvalue": {"prefix": "step "},
                 "pad": {"t": 30},
-                "x": 0.12,
-                "len": 0.88,
+                "x": 0.22,
+                "len": 0.78,
                 "steps": [{"label": str(s), "method": "animate", "args": [[str(s)], still]} for s in steps],
             }
         ],
