@@ -197,9 +197,11 @@ def training_code() -> str:
 
 def key_of(name: str, arm: str, profile: str, seed: int) -> str:
     """The key that the run of an arm has under today's configuration, data and code."""
-    train_data, val_data = profile_data(profile, progress=False)
-    config = resolve(name, arm, profile, seed)
-    return run_key(config, {"train": train_data.fingerprint, "val": val_data.fingerprint}, training_code())
+    return _key(resolve(name, arm, profile, seed), profile_data(profile, progress=False), training_code())
+
+
+def _key(config: RunConfig, data: tuple[VocData, VocData], code: str) -> str:
+    return run_key(config, {"train": data[0].fingerprint, "val": data[1].fingerprint}, code)
 
 
 def run(
@@ -216,16 +218,14 @@ def run(
     out: train into this folder if it is not there yet, and keep no weights. watch: called with the probe's tables as they grow, or once
     with those of a run that is loaded.
     """
-    data = profile_data(profile, progress)
-    key = key_of(name, arm, profile, seed)
-    folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
+    config, data, code = resolve(name, arm, profile, seed), profile_data(profile, progress), training_code()
+    folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{_key(config, data, code)[:10]}"
     if (folder / "record.json").exists():
         run = read_run(folder)
         if watch is not None:
             watch({table: run.table(table) for table in ("terms", "cells")})
         return run
-    config = resolve(name, arm, profile, seed)
-    return train(config, *data, out or folder, code=training_code(), progress=progress, keep_weights=out is None, watch=watch)
+    return train(config, *data, out or folder, code=code, progress=progress, keep_weights=out is None, watch=watch)
 
 
 def finished(profile: str) -> list[Run]:

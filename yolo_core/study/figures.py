@@ -214,6 +214,15 @@ def gradient_scatter(recorded: Mapping[str, pd.DataFrame], laws: Mapping[str, tu
     return figure
 
 
+def background_grid(cells: pd.DataFrame) -> np.ndarray:
+    """The strongest absolute background gradient of each cell's predictors, [row, column]; NaN where the cell holds an object.
+
+    cells: one look of `GradientProbe.tables()["cells"]`.
+    """
+    strength = cells["gradient"].abs().where(cells["background"])
+    return strength.groupby([cells["row"], cells["column"]]).max().unstack().to_numpy()
+
+
 def live_gradients(terms: pd.DataFrame, cells: pd.DataFrame, title: str) -> Figure:
     """Left: the gradient norm of each loss term at the outputs, by step. Right: the last look's background gradients on the grid."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.7), width_ratios=(1.7, 1))
@@ -223,8 +232,7 @@ def live_gradients(terms: pd.DataFrame, cells: pd.DataFrame, title: str) -> Figu
     left.set(yscale="log", xlabel="step", ylabel="gradient norm", title=title)
     left.legend(ncols=2, fontsize=8)
     last = cells[cells["step"] == cells["step"].max()]
-    strength = last.assign(g=last["gradient"].abs().where(last["background"])).groupby(["row", "column"])["g"].max().unstack()
-    image = right.imshow(np.log10(strength.clip(lower=1e-8)), cmap="cividis", vmin=-6, vmax=0)
+    image = right.imshow(np.log10(np.maximum(background_grid(last), 1e-8)), cmap="cividis", vmin=-6, vmax=0)
     right.set(xticks=[], yticks=[], title=f"background, step {cells['step'].max()}")
     right.grid(False)
     figure.colorbar(image, ax=right, label="log$_{10}$ |gradient|")

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from IPython.display import HTML
 from plotly.subplots import make_subplots
 
-from yolo_core.study.figures import CYCLE, INK
+from yolo_core.study.figures import CYCLE, INK, background_grid
 
 SCRIPT = "../plotly.min.js"  # beside the pages, one folder up from each
 BINS = np.linspace(-0.5, 1.3, 61)
@@ -37,12 +37,6 @@ def _html(figure: go.Figure, name: str) -> HTML:
     )
 
 
-def _grid(cells: pd.DataFrame) -> np.ndarray:
-    """The strongest absolute background gradient of each cell's predictors, [row, column]; NaN where the cell holds an object."""
-    strength = cells.assign(strength=cells["gradient"].abs().where(cells["background"]))
-    return strength.groupby(["row", "column"])["strength"].max().unstack().to_numpy()
-
-
 def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
     """Background gradients on the grid and a histogram of background confidences, an arm a column, with a slider over the recorded steps.
 
@@ -55,9 +49,10 @@ def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
 
     def traces(step: int) -> list:
         now = [table[table["step"] == step] for table in recorded.values()]
+        last = len(now) - 1
         maps = [
             go.Heatmap(
-                z=np.log10(np.maximum(_grid(t), 1e-8)), zmin=-6, zmax=0, colorscale="Cividis", showscale=k == len(now) - 1, colorbar=BAR
+                z=np.log10(np.maximum(background_grid(t), 1e-8)), zmin=-6, zmax=0, colorscale="Cividis", showscale=k == last, colorbar=BAR
             )
             for k, t in enumerate(now)
         ]
