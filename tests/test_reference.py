@@ -1,9 +1,13 @@
 """Reference runs: stored as they end, passed over when they are there, judged as they are."""
 
+import json
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
-from yolo_core.study import experiments, reference
+from yolo_core.study import claims, experiments, reference
+from yolo_core.study.canary import canary, compare
 from yolo_core.study.experiments import EXPERIMENTS
 from yolo_core.study.records import write_run
 
@@ -13,24 +17,39 @@ PLANNED = sorted({(name, arm) for name, arm, _ in reference.jobs()})
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     """A study whose runs take no time; the list of what has been trained."""
-    done, state = [], {"key": "today"}
+    done, state = [], {"data": "today", "burst": set()}
 
     def run(name, arm, profile, seed, progress, out):
         done.append((name, arm, seed))
-        return write_run(out, {"key": state["key"], "config": {}, "metrics": {}}, {"epochs": pd.DataFrame({"map": [0.1]})}, {})
+        if (name, arm) in state["burst"]:
+            raise ArithmeticError("step 3: the box term of the loss is not finite")
+        prints = {"train": state["data"], "val": state["data"]}
+        config = experiments.resolve(name, arm, profile, seed).to_dict()
+        record = {"key": "k", "code": "c", "config": config, "data": {"fingerprints": prints}, "metrics": {}}
+        folder = out or tmp_path / "runs" / f"{name}-{arm}-{seed}"
+        return write_run(folder, record, {"epochs": pd.DataFrame({"map": [0.1]}), "terms": pd.DataFrame({"norm": [1.0]})}, {})
 
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "records")
     monkeypatch.setattr(reference, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(reference, "canary", lambda *_: {"digest": "d", "losses": [1.0]})
     monkeypatch.setattr(experiments, "run", run)
-    monkeypatch.setattr(experiments, "key_of", lambda *_: state["key"])
+    monkeypatch.setattr(experiments, "prepare_data", lambda *_: None)
+    monkeypatch.setattr(experiments, "key_of", lambda *_: "k")
+    monkeypatch.setattr(experiments, "profile_data", lambda *_, **__: (SimpleNamespace(fingerprint=state["data"]),) * 2)
     return done, state
 
 
 def test_every_planned_arm_exists_and_every_arm_is_planned():
     assert [(n, a) for n, a in PLANNED if a not in EXPERIMENTS[n].arms] == []
-    everything = {(name, arm) for name, e in EXPERIMENTS.items() for arm in e.arms}
-    twins = {("transfer", "frozen")}  # the same configuration as focal/mse
-    assert everything - set(PLANNED) <= twins
+    assert {(name, arm) for name, e in EXPERIMENTS.items() for arm in e.arms} == set(PLANNED)
+
+
+def test_a_run_that_others_start_from_comes_before_them():
+    order = list(reference.jobs())
+    for name, arm, seed in order:
+        start = experiments.resolve(name, arm, "pocket").start
+        if start is not None:
+            assert order.index((*start.split("/"), seed)) < order.index((name, arm, seed))
 
 
 def test_a_stopped_study_goes_on_where_it_was(trained):
@@ -42,17 +61,67 @@ def test_a_stopped_study_goes_on_where_it_was(trained):
     assert len(reference.stored("pocket")) == 6
 
 
-def test_a_removed_record_and_a_changed_key_are_trained_again(trained):
+def test_a_removed_record_and_other_data_or_another_configuration_are_trained_again(trained):
     done, state = trained
     reference.run_all("pocket", most=3)
-    folder = reference.place("pocket", *done[1])
-    (folder / "record.json").unlink()
+    (reference.place("pocket", *done[1]) / "record.json").unlink()
     assert reference.run_all("pocket", most=1) == 1 and done[-1] == done[1]
-    state["key"] = "tomorrow"
+    path = reference.place("pocket", *done[2]) / "record.json"
+    record = json.loads(path.read_text())
+    record["config"]["lr"] *= 2
+    path.write_text(json.dumps(record))
+    assert reference.run_all("pocket", most=1) == 1 and done[-1] == done[2]
+    state["data"] = "tomorrow"
     assert reference.run_all("pocket", most=1) == 1 and done[-1] == done[0]
 
 
-def test_weights_are_not_stored(trained):
+def test_a_key_that_the_configuration_has_gained_counts_as_its_default(trained):
+    done, _ = trained
+    reference.run_all("pocket", most=1)
+    path = reference.place("pocket", *done[0]) / "record.json"
+    record = json.loads(path.read_text())
+    del record["config"]["start"]
+    path.write_text(json.dumps(record))
+    assert reference.is_stored("pocket", *done[0])
+
+
+def test_weights_and_large_tables_are_not_stored(trained):
     reference.run_all("pocket", most=1)
     files = {p.name for p in reference.stored("pocket")[0].folder.iterdir()}
     assert files == {"record.json", "epochs.parquet"}
+
+
+def test_a_training_that_bursts_is_stored_as_such_and_is_no_evidence(trained):
+    done, state = trained
+    state["burst"] = {("focal", "focal")}
+    reference.run_all("pocket", most=2)
+    stored = {(r.config.experiment, r.config.arm): r.record for r in reference.stored("pocket")}
+    assert "not finite" in stored["focal", "focal"]["failed"]
+    finding = next(f for f in claims.register(stored.values()) if f.claim.id == "C2b")
+    assert finding.seeds == () and finding.verdict == "INCONCLUSIVE"
+    assert reference.run_all("pocket", most=1) == 1 and done[-1] != done[1], "it is not tried again"
+
+
+def test_a_job_that_another_process_holds_is_passed_over(trained):
+    done, _ = trained
+    first = next(reference.jobs())
+    with reference._mine("pocket-{}-{}-{}".format(*first)) as mine:
+        assert mine
+        reference.run_all("pocket", most=3)
+    assert first not in done and done
+
+
+def test_a_canary_tells_the_same_from_rounding_and_from_a_change():
+    stored = {"digest": "a", "losses": [1.0, 2.0]}
+    assert compare(stored, stored) == "same"
+    assert compare(stored, {"digest": "b", "losses": [1.0, 2.0001]}) == "rounding"
+    assert compare(stored, {"digest": "b", "losses": [1.0, 2.1]}) == "changed"
+    assert compare(stored, {"digest": "b", "losses": [1.0]}) == "changed"
+
+
+def test_the_canary_sings_the_same_twice_and_otherwise_for_another_loss():
+    """Real steps on the smoke profile's scenes."""
+    mse = canary("focal", "mse-conv", "pocket")
+    assert len(mse["losses"]) == 20
+    assert canary("focal", "mse-conv", "pocket") == mse
+    assert compare(mse, canary("focal", "focal-conv", "pocket")) == "changed"

@@ -167,12 +167,23 @@ class Reference:
 
     profile: str = "pocket"
     most: int | None = None
-    """Stop after so many runs."""
+    """Stop after so many runs (a worker)."""
+    workers: int = 1
+    """Processes that train side by side, the cores shared between them."""
+    check: bool = False
+    """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
     def __call__(self) -> int:
         from yolo_core.study import reference
 
-        print(f"{reference.run_all(self.profile, self.most)} runs trained; records in {reference.FOLDER / self.profile}")
+        if self.check:
+            found = reference.check(self.profile)
+            print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()) or "no canary is stored")
+            return int("changed" in found.values())
+        if self.workers < 1:
+            raise InputError(f"--workers must be at least 1; got {self.workers}")
+        trained = reference.run_all(self.profile, self.most, self.workers)
+        print(f"{trained} runs trained by this process; records in {reference.FOLDER / self.profile}")
         return 0
 
 

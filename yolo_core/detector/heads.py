@@ -65,7 +65,7 @@ def convolutional(channels: int, grid: Grid, width: int, stride: int = 1) -> nn.
 def build_head(name: Head, channels: int, grid: Grid, dropout: float = 0.5, stride: int = 1) -> nn.Sequential:
     """A head by name. `stride` 2 brings a 14 x 14 map to 7 x 7 (ResNet18 at 448 px).
 
-    "full": 2 convolutions to 1024, dense 4096, 211.5M dense parameters; "compressed": to 512, dense 1024, 27.2M; "conv": about 4M.
+    "full": 2 convolutions to 1024, dense 4096, 211.5M dense parameters; "compressed": to 512, dense 1024, 27.2M; "conv": about 1.5M.
     """
     match name:
         case "full":
@@ -73,7 +73,7 @@ def build_head(name: Head, channels: int, grid: Grid, dropout: float = 0.5, stri
         case "compressed":
             return dense(channels, grid, 512, 1024, dropout, stride)
         case "conv":
-            return convolutional(channels, grid, 896, stride)
+            return convolutional(channels, grid, 512, stride)
         case _:
             raise ValueError(f"head must be one of {', '.join(HEADS)}; got {name!r}")
 

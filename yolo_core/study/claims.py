@@ -36,7 +36,9 @@ class Claim:
     threshold: float
     above: bool  # the claim says the effect is above the threshold; else below
     page: str  # where it is argued
-    scope: str = "EmojiVOC"
+    scope: str = "EmojiVOC, Lite0"
+    upper: float | None = None  # the claim says: above the threshold and below this
+    overturn: str = ""  # what would change our mind
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,22 @@ class Finding:
     interval: tuple[float, float] | None
     verdict: Verdict
 
+    @property
+    def resolution(self) -> float | None:
+        """The smallest difference from the threshold that these seeds could have told: half the interval."""
+        return None if self.interval is None else (self.interval[1] - self.interval[0]) / 2
+
+    @property
+    def why(self) -> str:
+        """Why nothing can be said, where nothing can; else empty."""
+        if self.verdict != "INCONCLUSIVE":
+            return ""
+        if any(map(math.isnan, self.effects)):
+            return "an arm stands at the floor: there is nothing to divide by"
+        if len(self.seeds) < MIN_SEEDS:
+            return f"{len(self.seeds)} of at least {MIN_SEEDS} seeds"
+        return "the interval holds the threshold"
+
     def to_dict(self) -> dict[str, Any]:
         c = self.claim
         return {
@@ -59,13 +77,30 @@ class Finding:
             "scope": c.scope,
             "arms": [f"{experiment}/{arm}" for experiment, arm in c.arms],
             "prediction": c.prediction,
-            "threshold": c.threshold,
+            "threshold": c.threshold if c.upper is None else [c.threshold, c.upper],
             "seeds": list(self.seeds),
             "effect": None if math.isnan(self.effect) else self.effect,
-            "interval": self.interval,
+            "interval": None if self.interval is None or any(map(math.isnan, self.interval)) else self.interval,
+            "resolution": None if self.resolution is None or math.isnan(self.resolution) else self.resolution,
             "verdict": self.verdict,
+            "why": self.why,
+            "overturned_by": c.overturn,
             "page": c.page,
         }
+
+
+# Below this mAP an arm stands at the floor: its ratio to another says nothing.
+FLOOR = 0.02
+
+
+def _ratio(value: float, to: float, floor: float = FLOOR) -> float:
+    """NaN where the denominator is at the floor, and so INCONCLUSIVE."""
+    return value / to if to >= floor else math.nan
+
+
+def _share(gain: float, of: float, least: float = FLOOR) -> float:
+    """What part of a loss a remedy gives back; NaN where there is next to nothing to give back."""
+    return gain / of if of >= least else math.nan
 
 
 def _detections(metrics: Metrics, cut: str) -> float:
@@ -74,94 +109,322 @@ def _detections(metrics: Metrics, cut: str) -> float:
     return (found["true"] + found["false"]) / metrics["images"]
 
 
+def _recall(metrics: Metrics) -> float:
+    return metrics["cuts"]["0.05"]["recall"]
+
+
+def _lift(mse: Metrics, focal: Metrics) -> float:
+    """How many times higher the background confidence rests under focal."""
+    return _ratio(focal["confidence"]["background"], mse["confidence"]["background"], 1e-4)
+
+
+def _spread(*runs: Metrics) -> float:
+    """Largest over smallest lift of four pairs (mse, focal), one a setting of the optimiser."""
+    lifts = [_lift(mse, focal) for mse, focal in zip(runs[::2], runs[1::2], strict=True)]
+    return max(lifts) / min(lifts)
+
+
+def _box_gain(dense: Metrics, conv: Metrics, short: Metrics, unfrozen: Metrics) -> float:
+    """IoU on all object cells: what unfreezing adds, less what another head on the same frozen features adds."""
+    iou = [run["object_iou"]["best"] for run in (dense, conv, short, unfrozen)]
+    return (iou[3] - iou[2]) - (iou[1] - iou[0])
+
+
+WRITE_UP, RIVAL, ENGINEERING = "write-up", "rival", "engineering"
+BASELINE, FOCAL, TRANSFER, FINETUNE = (f"notebooks/{name}" for name in ("baseline", "focal", "transfer", "finetune"))
+EXP_1, EXP_3, EXP_3_CONV = ("baseline", "compressed"), ("focal", "mse"), ("focal", "mse-conv")
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "C1",
-        "write-up",
+        WRITE_UP,
         "From scratch, the detector answers background: most objects are missed",
         "recall at score 0.05 on val is below 0.5",
-        (("baseline", "compressed"),),
-        lambda run: run["cuts"]["0.05"]["recall"],
+        (EXP_1,),
+        _recall,
         0.5,
         above=False,
-        page="notebooks/baseline",
+        page=BASELINE,
+        overturn="A longer training from scratch, at the full width, that finds most objects at the same cut.",
+    ),
+    Claim(
+        "C1a",
+        WRITE_UP,
+        "...because the head was compressed",
+        "with the full head in its place, recall at score 0.05 is more than 0.1 higher",
+        (EXP_1, ("baseline", "full")),
+        lambda compressed, full: _recall(full) - _recall(compressed),
+        0.1,
+        above=True,
+        page=BASELINE,
+        overturn="A full head that pulls ahead when both are trained until they stop improving.",
+    ),
+    Claim(
+        "C1b",
+        WRITE_UP,
+        "...because nothing was pre-trained",
+        "with a frozen ImageNet backbone, recall at score 0.05 is more than 0.1 higher than with the same net random, trained or frozen",
+        (EXP_3, ("transfer", "scratch"), ("transfer", "frozen-random")),
+        lambda frozen, scratch, random: _recall(frozen) - max(_recall(scratch), _recall(random)),
+        0.1,
+        above=True,
+        page=TRANSFER,
+        overturn="A net trained from scratch, for as long as it takes, that reaches the recall of the frozen one.",
     ),
     Claim(
         "C1c",
-        "rival",
+        RIVAL,
         "...mostly because mAP was scored above 0.4",
         "the cut at 0.4 hides more than half of the mAP that the same weights have at 0.001",
-        (("baseline", "compressed"),),
+        (EXP_1,),
         lambda run: 1 - run["cuts"]["0.4"]["map"] / max(run["cuts"]["0.001"]["map"], 1e-9),
         0.5,
         above=True,
-        page="notebooks/baseline",
+        page=BASELINE,
+        overturn="Weights whose mAP at 0.001 is as low as above 0.4.",
+    ),
+    Claim(
+        "C1d",
+        RIVAL,
+        "...because lambda_coord is 0.5 and centres are relative to the image",
+        "with the paper's 5 and cell-relative centres, recall at score 0.05 is more than 0.1 higher",
+        (EXP_1, ("baseline", "low-coord-image-centres")),
+        lambda paper, released: _recall(paper) - _recall(released),
+        0.1,
+        above=True,
+        page=BASELINE,
+        overturn="A difference between the two that shows only once the detector is past the floor.",
     ),
     Claim(
         "C1e",
-        "rival",
+        RIVAL,
         "It underfits rather than overfits to background",
         "recall at score 0.05 on the training pictures is below 0.5 too",
-        (("baseline", "compressed"),),
-        lambda run: run["train_split"]["cuts"]["0.05"]["recall"],
+        (EXP_1,),
+        lambda run: _recall(run["train_split"]),
         0.5,
         above=False,
-        page="notebooks/baseline",
+        page=BASELINE,
+        overturn="A training set learned by heart while the validation set is missed.",
     ),
     Claim(
         "C2a",
-        "write-up",
+        WRITE_UP,
         "The focal factor starves the background gradient",
         "early in training, at the same weights, the background's gradient as focal is below 0.1 of that as squared error",
-        (("focal", "mse"),),
+        (EXP_3,),
         lambda mse: mse["probes"]["focal_to_mse_gradient_early"],
         0.1,
         above=False,
-        page="notebooks/focal",
+        page=FOCAL,
+        overturn="A net that starts with small confidences, so that no cell lies above 1/sqrt(2).",
     ),
     Claim(
         "C2b",
-        "write-up",
+        WRITE_UP,
         "The grid floods with false positives",
         "more than twice as many false positives an image at score 0.1 as under the squared error",
-        (("focal", "mse"), ("focal", "focal")),
+        (EXP_3, ("focal", "focal")),
         lambda mse, focal: focal["cuts"]["0.1"]["false_per_image"] / max(mse["cuts"]["0.1"]["false_per_image"], 1e-3),
         2.0,
         above=True,
-        page="notebooks/focal",
+        page=FOCAL,
+        overturn="A cut chosen for each arm by its own precision, at which the two counts meet.",
     ),
     Claim(
         "C2c",
-        "write-up",
+        WRITE_UP,
         "mAP collapses",
         "the mAP under focal is below half of that under the squared error",
-        (("focal", "mse"), ("focal", "focal")),
-        lambda mse, focal: focal["map"] / max(mse["map"], 1e-9),
+        (EXP_3, ("focal", "focal")),
+        lambda mse, focal: _ratio(focal["map"], mse["map"]),
         0.5,
         above=False,
-        page="notebooks/focal",
+        page=FOCAL,
+        overturn="An arm whose confidences rise and whose cells change places, so that AP falls with the rank correlation of the scores.",
     ),
     Claim(
         "C2d",
-        "rival",
+        RIVAL,
         "The factor as printed is a double well",
         "the share of background confidences that end above one half is at least 0.5 higher from a start at 0.6 than from 0.3",
         (("focal", "focal-literal-from-0.3"), ("focal", "focal-literal-from-0.6")),
         lambda low, high: high["confidence"]["background_above_half"] - low["confidence"]["background_above_half"],
         0.5,
         above=True,
-        page="notebooks/focal",
+        page=FOCAL,
+        overturn="Confidences that stay in the well they start in, under an optimiser with smaller steps.",
     ),
     Claim(
         "C2e",
-        "rival",
+        RIVAL,
         "The released reduction over-suppresses instead",
         "less than half as many detections an image at score 0.05 as under the squared error",
-        (("focal", "mse"), ("focal", "focal-coupled")),
+        (EXP_3, ("focal", "focal-coupled")),
         lambda mse, coupled: _detections(coupled, "0.05") / max(_detections(mse, "0.05"), 1e-3),
         0.5,
         above=False,
-        page="notebooks/focal",
+        page=FOCAL,
+        overturn="Batches so small that 2 W + O falls below 1.",
+    ),
+    Claim(
+        "C2f",
+        RIVAL,
+        "Adam and clipping decide the outcome",
+        "the lift of the background confidence (focal over squared error) differs more than twofold between SGD and AdamW, clipped or not",
+        (
+            *(EXP_3_CONV, ("focal", "focal-conv"), ("focal", "mse-unclipped"), ("focal", "focal-unclipped")),
+            *(("focal", "mse-sgd"), ("focal", "focal-sgd"), ("focal", "mse-sgd-unclipped"), ("focal", "focal-sgd-unclipped")),
+        ),
+        _spread,
+        2.0,
+        above=True,
+        page=FOCAL,
+        scope="EmojiVOC, convolutional head",
+        overturn="Another rate for SGD: each optimiser ran at one.",
+    ),
+    Claim(
+        "C2g",
+        RIVAL,
+        "The floor is the base-rate optimum",
+        "cell by cell, background confidences on training pictures lie within a quarter of it (median), with squared error and with focal",
+        (EXP_3, ("focal", "focal")),
+        lambda mse, focal: max(run["train_split"]["floor"]["cell_error"] for run in (mse, focal)),
+        0.25,
+        above=False,
+        page=FOCAL,
+        overturn="A longer training at a constant rate whose confidences go on towards the floor: unfinished decay.",
+    ),
+    Claim(
+        "C3a",
+        WRITE_UP,
+        "A frozen ImageNet backbone gives about 7 times the mAP of training from scratch",
+        "the ratio lies between 3.5 and 14, and the denominator is at least 0.02",
+        (EXP_3, EXP_1),
+        lambda frozen, scratch: _ratio(frozen["map"], scratch["map"]),
+        3.5,
+        above=True,
+        upper=14.0,
+        page=TRANSFER,
+        overturn="A training from scratch long enough to leave the floor.",
+    ),
+    Claim(
+        "C3b",
+        RIVAL,
+        "A frozen random backbone would do as well",
+        "its mAP is more than 0.8 of the frozen ImageNet backbone's",
+        (EXP_3, ("transfer", "frozen-random")),
+        lambda imagenet, random: _ratio(random["map"], imagenet["map"]),
+        0.8,
+        above=True,
+        page=TRANSFER,
+        overturn="Random features with normalised statistics that a head can read as well.",
+    ),
+    Claim(
+        "C3c",
+        WRITE_UP,
+        "Freezing prevents box regression from adapting",
+        "IoU on all ground-truth cells gains more by unfreezing the backbone than by a convolutional head on the same frozen features",
+        (EXP_3, EXP_3_CONV, ("finetune", "frozen-conv"), ("finetune", "two-rates-still")),
+        _box_gain,
+        0.0,
+        above=True,
+        page=TRANSFER,
+        overturn="A longer fine-tuning that adds more than the change of head did.",
+    ),
+    Claim(
+        "C3d",
+        WRITE_UP,
+        "A set like VOC lacks the volume to learn features from",
+        "from scratch, at equal steps, four times the scenes give at least 1.5 times the mAP",
+        (("baseline", "conv"), ("baseline", "conv-quarter")),
+        lambda whole, quarter: _ratio(whole["map"], quarter["map"]),
+        1.5,
+        above=True,
+        page=TRANSFER,
+        scope="EmojiVOC, convolutional head, 1,200 to 4,800 scenes",
+        overturn="Volumes beyond these, trained for as long as they ask for.",
+    ),
+    Claim(
+        "C4a",
+        WRITE_UP,
+        "Full fine-tuning at 1e-5 lowers mAP",
+        "with either head, from a fresh head and from Exp 3's trained one, mAP is below 0.9 of Exp 3's: the best of the four",
+        (
+            *(EXP_3, ("finetune", "fresh"), ("finetune", "continued")),
+            *(EXP_3_CONV, ("finetune", "one-rate-conv"), ("finetune", "continued-conv")),
+        ),
+        lambda dense, fresh, on, conv, fresh_conv, on_conv: max(
+            _ratio(max(fresh["map"], on["map"]), dense["map"]), _ratio(max(fresh_conv["map"], on_conv["map"]), conv["map"])
+        ),
+        0.9,
+        above=False,
+        page=FINETUNE,
+        overturn="More steps: at 1e-5 a fresh head has hardly moved.",
+    ),
+    Claim(
+        "C4b",
+        WRITE_UP,
+        "...because micro-batches disturb BatchNorm",
+        "going from micro-batches of 2 to 16 gives back more than half of what holding BatchNorm's statistics gives back",
+        (("finetune", "two-rates-micro-2"), ("finetune", "two-rates-micro-2-still"), ("finetune", "two-rates")),
+        lambda small, still, whole: _share(whole["map"] - small["map"], still["map"] - small["map"]),
+        0.5,
+        above=True,
+        page=FINETUNE,
+        scope="EmojiVOC, Lite0, convolutional head",
+        overturn="A backbone with a larger BatchNorm momentum (Lite0's is 0.01), or larger batches still.",
+    ),
+    Claim(
+        "C4c",
+        RIVAL,
+        "...because the new head was trained at 1e-5 too",
+        "a fresh head at its own rate gives back more than half of what one rate loses to a frozen backbone, on the same scenes and steps",
+        (("finetune", "one-rate-conv"), ("finetune", "two-rates"), ("finetune", "frozen-conv")),
+        lambda one, two, frozen: _share(two["map"] - one["map"], frozen["map"] - one["map"]),
+        0.5,
+        above=True,
+        page=FINETUNE,
+        scope="EmojiVOC, Lite0, convolutional head",
+        overturn="A training at one rate long enough for the head to converge.",
+    ),
+    Claim(
+        "C4d",
+        RIVAL,
+        "The weights are sound, only the running statistics are off",
+        "recomputing BatchNorm's statistics over training pictures gives back more than half of what holding them gives back",
+        (("finetune", "two-rates-micro-2"), ("finetune", "two-rates-micro-2-still")),
+        lambda moved, still: _share(moved["batchnorm"]["map_recomputed"] - moved["map"], still["map"] - moved["map"]),
+        0.5,
+        above=True,
+        page=FINETUNE,
+        scope="EmojiVOC, Lite0, convolutional head",
+        overturn="A recomputation over more pictures that gives back more.",
+    ),
+    Claim(
+        "H1",
+        ENGINEERING,
+        "Accumulation equals the full batch, BatchNorm aside",
+        "in float64 the largest difference of a gradient is below one millionth of the largest gradient",
+        (("accumulation", "accumulated-8x2"),),
+        lambda run: run["accumulation_gap"],
+        1e-6,
+        above=False,
+        page=FINETUNE,
+        overturn="A term of the loss that is not a sum over images, such as the released focal reduction.",
+    ),
+    Claim(
+        "H3",
+        WRITE_UP,
+        "Accumulation keeps the optimiser stable",
+        "at the same rate and pictures, steps of 2 reach less than 0.9 of the mAP of steps of 8 x 2",
+        (("accumulation", "batch-2"), ("accumulation", "accumulated-8x2")),
+        lambda small, accumulated: _ratio(small["map"], accumulated["map"]),
+        0.9,
+        above=False,
+        page=FINETUNE,
+        scope="EmojiVOC, frozen Lite0, convolutional head",
+        overturn="A rate for steps of 2 that is tuned to them.",
     ),
 )
 
@@ -194,13 +457,22 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]]) -> Finding:
     interval = interval_95(effects)
     verdict: Verdict = "INCONCLUSIVE"
     if interval is not None and len(seeds) >= MIN_SEEDS and all(map(math.isfinite, interval)):
-        low, high = interval
-        if low > claim.threshold:
-            verdict = "HOLDS" if claim.above else "FAILS"
-        elif high < claim.threshold:
-            verdict = "FAILS" if claim.above else "HOLDS"
-    effect = float(np.mean(effects)) if effects else math.nan
+        verdict = _verdict(claim, *interval)
+    effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict)
+
+
+def _verdict(claim: Claim, low: float, high: float) -> Verdict:
+    """What an interval says of a threshold: all of it on one side, or on the other, or neither."""
+    if claim.upper is not None:
+        if low > claim.threshold and high < claim.upper:
+            return "HOLDS"
+        return "FAILS" if high < claim.threshold or low > claim.upper else "INCONCLUSIVE"
+    if low > claim.threshold:
+        return "HOLDS" if claim.above else "FAILS"
+    if high < claim.threshold:
+        return "FAILS" if claim.above else "HOLDS"
+    return "INCONCLUSIVE"
 
 
 def register(records: Iterable[Mapping[str, Any]]) -> list[Finding]:
@@ -213,8 +485,10 @@ def markdown(findings: Iterable[Finding]) -> str:
     """Findings as a Markdown table for a page: sentence, prediction, effect with its interval, seeds, verdict, where it is argued."""
     lines = ["| id | sentence | predicted | effect | seeds | verdict | argued in |", "|:--|:--|:--|:--|--:|:--|:--|"]
     for f in findings:
-        effect = "not run" if math.isnan(f.effect) else f"{f.effect:.3f}"
-        if f.interval is not None:
+        effect = "not run" if not f.seeds else f"{f.effect:.3f}"
+        if math.isnan(f.effect) and f.seeds:
+            effect = "at the floor"
+        elif f.interval is not None:
             effect += f" ({f.interval[0]:.3f} to {f.interval[1]:.3f})"
         c = f.claim
         lines.append(f"| {c.id} | {c.sentence} | {c.prediction} | {effect} | {len(f.seeds)} | {f.verdict} | [](/{c.page}) |")

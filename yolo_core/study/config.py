@@ -27,6 +27,7 @@ class RunConfig:
     width: float = 1.0  # of the scratch backbone
     head: Head = "compressed"
     dropout: float = 0.5
+    start: str | None = None  # "experiment/arm" whose run of the same seed the weights are taken from; None: fresh ones
     freeze_weights: bool = False
     batchnorm: Literal["train", "frozen"] = "train"  # of the backbone
     cache_features: bool = False  # run the backbone once: for one that stands still altogether

@@ -41,6 +41,7 @@ class Profile:
     train_images: int | None = None  # scenes of EmojiVOC to make; None: Pascal VOC 2012
     val_images: int | None = None
     per_experiment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    volumes: Mapping[str, int] = field(default_factory=dict)  # training scenes of the arms on a share of the set
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,30 @@ class Experiment:
     arms: Mapping[str, Mapping[str, Any]]
 
 
+SHARES = {"quarter": 4, "half": 2}  # and how many times the epochs
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "64 emoji scenes, a few steps: does everything run?",
         changes(epochs=2, width=0.25, probe_steps=2, score_epochs=2),
         train_images=48,
         val_images=16,
+        per_experiment=MappingProxyType({"finetune": changes(epochs=1, score_epochs=1)}),
+        volumes=changes(quarter=12, half=24),
     ),
     "pocket": Profile(
         "EmojiVOC, two CPU cores, no download",
-        changes(epochs=5, width=0.5, probe_steps=50, score_epochs=1),
-        train_images=2400,
+        # Chosen in pilots before any reference run: the rate and the dropout that a short training of the dense head does best with.
+        changes(epochs=3, width=0.5, lr=2e-4, dropout=0.2, probe_steps=50, score_epochs=1),
+        train_images=4800,
         val_images=600,
-        per_experiment=MappingProxyType({"focal": changes(epochs=4)}),
+        per_experiment=MappingProxyType({"finetune": changes(epochs=2, train_images=1200, score_epochs=2, probe_steps=75)}),
+        volumes=changes(quarter=1200, half=2400),
     ),
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
         changes(image_size=448, epochs=100, precision="16-mixed", probe_steps=500, score_epochs=5),
+        volumes=changes(quarter=1429, half=2858),
     ),
 }
 
@@ -87,9 +95,16 @@ RELEASED = changes(
 # A backbone that stands still, its features computed once; and one that learns, its BatchNorm with it.
 FROZEN = changes(weights="imagenet", head="compressed", freeze_weights=True, batchnorm="frozen", cache_features=True)
 TRAINED = changes(freeze_weights=False, batchnorm="train", cache_features=False)
-SGD = changes(optimiser="sgd", lr=1e-3)
+CONV = changes(head="conv", lr=1e-3)  # every cell shares its weights: a higher rate, chosen in a pilot as well
+SGD = changes(optimiser="sgd", lr=1e-2)
+LITERAL = changes(**CONV, background="focal-literal")
 # A confidence logit that starts at probability 0.01, as RetinaNet's.
 RARE = -math.log((1 - 0.01) / 0.01)
+# One rate for everything, as the write-up fine-tunes; or a fresh head that learns as fast as on the frozen backbone.
+ONE_RATE = changes(lr=1e-5)
+TWO_RATES = changes(**CONV, backbone_lr=1e-4)
+CONTINUED = changes(head="conv", start="focal/mse-conv", **ONE_RATE)
+STILL_NORM = changes(batchnorm="frozen")
 
 EXPERIMENTS: dict[str, Experiment] = {
     "baseline": Experiment(
@@ -103,41 +118,69 @@ EXPERIMENTS: dict[str, Experiment] = {
             "image-centres": changes(centre="image"),
             "low-coord-image-centres": changes(lambda_coord=0.5, centre="image"),
             "released": RELEASED,
+            "conv-half": changes(head="conv", train_images="half"),
+            "conv-quarter": changes(head="conv", train_images="quarter"),
         },
     ),
     "focal": Experiment(
         "Focal loss on the background confidence",
-        FROZEN,
+        FROZEN,  # the detector of Exp 3, so that there is an mAP to lose: "mse" and "mse-conv" are Exp 3 itself
         {
             "mse": changes(),
             "focal": changes(background="focal"),
             "focal-detached": changes(background="focal-detached"),
             "focal-literal": changes(background="focal-literal"),
-            "focal-literal-from-0.3": changes(background="focal-literal", confidence_bias=0.3),
-            "focal-literal-from-0.6": changes(background="focal-literal", confidence_bias=0.6),
-            "focal-literal-from-0.9": changes(background="focal-literal", confidence_bias=0.9),
             "focal-coupled": changes(background="focal-coupled"),
             "qfl": changes(background="qfl", confidence_bias=RARE),
-            "mse-conv": changes(head="conv"),
-            "focal-conv": changes(background="focal", head="conv"),
-            "mse-unclipped": changes(clip_norm=None),
-            "focal-unclipped": changes(background="focal", clip_norm=None),
-            "mse-sgd": changes(**SGD),
-            "focal-sgd": changes(background="focal", **SGD),
-            "mse-sgd-unclipped": changes(**SGD, clip_norm=None),
-            "focal-sgd-unclipped": changes(background="focal", **SGD, clip_norm=None),
+            "mse-conv": CONV,
+            "focal-conv": changes(**CONV, background="focal"),
+            "focal-literal-from-0.3": changes(**LITERAL, confidence_bias=0.3),
+            "focal-literal-from-0.6": changes(**LITERAL, confidence_bias=0.6),
+            "focal-literal-from-0.9": changes(**LITERAL, confidence_bias=0.9),
+            "mse-unclipped": changes(**CONV, clip_norm=None),
+            "focal-unclipped": changes(**CONV, background="focal", clip_norm=None),
+            "mse-sgd": changes(**CONV | SGD),
+            "focal-sgd": changes(**CONV | SGD, background="focal"),
+            "mse-sgd-unclipped": changes(**CONV | SGD, clip_norm=None),
+            "focal-sgd-unclipped": changes(**CONV | SGD, background="focal", clip_norm=None),
         },
     ),
     "transfer": Experiment(
         "A frozen backbone",
-        FROZEN,
+        FROZEN,  # Exp 3 itself is focal/mse; these are its controls
         {
-            "frozen": changes(),
             "frozen-random": changes(weights=None),
+            "frozen-random-conv": changes(**CONV, weights=None),
+            "frozen-conv-half": changes(**CONV, train_images="half"),
+            "frozen-conv-quarter": changes(**CONV, train_images="quarter"),
             "scratch": changes(**TRAINED, weights=None),
-            "frozen-conv": changes(head="conv"),
-            "frozen-random-conv": changes(head="conv", weights=None),
-            "scratch-conv": changes(head="conv", **TRAINED, weights=None),
+            "scratch-conv": changes(**CONV | TRAINED, weights=None),
+        },
+    ),
+    "finetune": Experiment(
+        "Fine-tuning the backbone",
+        changes(**{**FROZEN, **TRAINED}),
+        {
+            "fresh": ONE_RATE,  # a fresh head at the backbone's rate, whole batches: what the public code does
+            "continued": changes(**ONE_RATE, start="focal/mse"),
+            "one-rate-conv": changes(head="conv", **ONE_RATE),
+            "continued-conv-micro-2": changes(**CONTINUED, micro_batch=2),
+            "continued-conv-micro-2-still": changes(**CONTINUED | STILL_NORM, micro_batch=2),
+            "continued-conv": CONTINUED,
+            "continued-conv-still": changes(**CONTINUED | STILL_NORM),
+            "two-rates-micro-2": changes(**TWO_RATES, micro_batch=2),
+            "two-rates-micro-2-still": changes(**TWO_RATES | STILL_NORM, micro_batch=2),
+            "two-rates": TWO_RATES,
+            "two-rates-still": changes(**TWO_RATES | STILL_NORM),
+            "frozen-conv": changes(**{**FROZEN, **CONV}),  # the same scenes and steps with the backbone standing still
+        },
+    ),
+    "accumulation": Experiment(
+        "Micro-batches and the effective batch",
+        changes(**{**FROZEN, **CONV}),  # whole batches of 16 are focal/mse-conv
+        {
+            "accumulated-8x2": changes(micro_batch=2),
+            "batch-2": changes(effective_batch=2, micro_batch=2),
         },
     ),
 }
@@ -158,6 +201,8 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
     if arm not in trial.arms:
         raise InputError(f"experiment {name!r} has no arm {arm!r}; choose one of {', '.join(trial.arms)}")
     values = {**chosen.base, **trial.base, **chosen.per_experiment.get(name, {}), **trial.arms[arm]}
+    if (share := values.get("train_images")) in SHARES:  # as many steps on fewer scenes
+        values |= {"train_images": chosen.volumes[share], "epochs": SHARES[share] * values["epochs"]}
     return config_from_dict({**values, "experiment": name, "arm": arm, "seed": seed}, f"experiment {name!r}, arm {arm!r}")
 
 
@@ -197,11 +242,14 @@ def training_code() -> str:
 
 def key_of(name: str, arm: str, profile: str, seed: int) -> str:
     """The key that the run of an arm has under today's configuration, data and code."""
-    return _key(resolve(name, arm, profile, seed), profile_data(profile, progress=False), training_code())
+    return _key(resolve(name, arm, profile, seed), profile, profile_data(profile, progress=False), training_code())
 
 
-def _key(config: RunConfig, data: tuple[VocData, VocData], code: str) -> str:
-    return run_key(config, {"train": data[0].fingerprint, "val": data[1].fingerprint}, code)
+def _key(config: RunConfig, profile: str, data: tuple[VocData, VocData], code: str) -> str:
+    prints = {"train": data[0].fingerprint, "val": data[1].fingerprint}
+    if config.start is not None:
+        prints["start"] = _key(resolve(*config.start.split("/"), profile, config.seed), profile, data, code)
+    return run_key(config, prints, code)
 
 
 def run(
@@ -213,19 +261,21 @@ def run(
     out: Path | None = None,
     watch: Callable[[dict[str, pd.DataFrame]], None] | None = None,
 ) -> Run:
-    """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained.
+    """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained, after the run that it
+    starts from.
 
     out: train into this folder if it is not there yet, and keep no weights. watch: called with the probe's tables as they grow, or once
     with those of a run that is loaded.
     """
     config, data, code = resolve(name, arm, profile, seed), profile_data(profile, progress), training_code()
-    folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{_key(config, data, code)[:10]}"
+    folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{_key(config, profile, data, code)[:10]}"
     if (folder / "record.json").exists():
-        run = read_run(folder)
+        found = read_run(folder)
         if watch is not None:
-            watch({table: run.table(table) for table in ("terms", "cells")})
-        return run
-    return train(config, *data, out or folder, code=code, progress=progress, keep_weights=out is None, watch=watch)
+            watch({table: found.table(table) for table in ("terms", "cells")})
+        return found
+    start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress)
+    return train(config, *data, out or folder, code=code, start=start, progress=progress, keep_weights=out is None, watch=watch)
 
 
 def finished(profile: str) -> list[Run]:

@@ -1,6 +1,6 @@
 """Probes: what a training step felt, written down without touching it.
 
-Inside: `GradientProbe`.
+Inside: `GradientProbe`, `NoiseProbe`.
 
 A probe looks at the first micro-batch of every k-th step, after the forward pass and before the backward pass, hence before
 clipping. It draws no random number, writes to no `.grad` and runs no layer again, so weights are equal bit for bit with or without it.
@@ -90,3 +90,51 @@ class GradientProbe:
         ratio = norms["background as focal"] / norms["background as mse"]
         early = ratio.iloc[1 : 1 + max(1, len(ratio) // 5)]
         return {"focal_to_mse_gradient_early": float(early.mean()), "focal_to_mse_gradient_late": float(ratio.iloc[-1])}
+
+
+class NoiseProbe:
+    """How much the gradients of micro-batches differ, at every `every`-th step: the simple noise scale of McCandlish et al. (2018,
+    appendix A.1), in images: about the batch at which noise and signal are equal. Reads `.grad` between backward passes."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._rows: list[dict] = []
+        self._before: list[Tensor] | None = None
+
+    def begin(self, step: int, model: nn.Module, micro_batches: int) -> None:
+        """Before a step's first backward pass. One micro-batch alone has nothing to differ from."""
+        watched = self.every > 0 and step % self.every == 0 and micro_batches > 1
+        self._weights = [p for p in model.parameters() if p.requires_grad]
+        self._before = [torch.zeros_like(p) for p in self._weights] if watched else None
+        self._squares: list[tuple[int, float]] = []
+
+    def after_micro_batch(self, images: int) -> None:
+        """After a micro-batch's backward pass: what it added to the gradient, squared."""
+        if self._before is None:
+            return
+        now = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in self._weights]
+        added = sum((a - b).square().sum().item() for a, b in zip(now, self._before, strict=True))
+        self._before = now
+        self._squares.append((images, added))
+
+    def end(self, step: int) -> None:
+        """After the last: `small` and `big` are the squared norms of the mean gradient over a micro-batch and over the whole batch."""
+        if self._before is None:
+            return
+        whole = sum(images for images, _ in self._squares)
+        # A micro-batch's part was divided by the whole batch; its own mean gradient is larger by whole / images.
+        even = [(n, square * (whole / n) ** 2) for n, square in self._squares if n == self._squares[0][0]]
+        big = sum(b.square().sum().item() for b in self._before)
+        self._rows.append({"step": step, "micro_batch": even[0][0], "batch": whole, "small": np.mean([s for _, s in even]), "big": big})
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self._rows)
+
+    def scale(self) -> float:
+        """trace(covariance) / |gradient|^2 in images, each averaged over the looks before the ratio; NaN with nothing seen."""
+        rows = self.table()
+        if rows.empty:
+            return float("nan")
+        signal = ((rows["batch"] * rows["big"] - rows["micro_batch"] * rows["small"]) / (rows["batch"] - rows["micro_batch"])).mean()
+        noise = ((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean()
+        return float(noise / signal)

@@ -1,36 +1,50 @@
 """The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `run_all`, `stored`.
+Inside: `PLAN`, `FOLDER`, `jobs`, `run_all`, `stored`, `check`.
 
-`make reference` goes on where it was: what is stored under today's key is passed over. Each record is stored as its run ends,
-whatever it says.
+`make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
+run ends, whatever it says. A change of code does not void a record as long as its arm's canary sings the same (`check`).
 """
 
+import fcntl
+import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
+import torch
 from tqdm.auto import tqdm
 
 from yolo_core.study import experiments
+from yolo_core.study.canary import canary, compare
+from yolo_core.study.config import config_from_dict
 from yolo_core.study.paths import BUILD, ROOT
-from yolo_core.study.records import Run, read_run
+from yolo_core.study.records import Run, read_run, write_run
 
 FOLDER = ROOT / "records"
 SEEDS = (0, 1, 2)
-TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet")
+TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet", "scores.parquet")
 
-# In this order, so that a stop anywhere leaves a story: first what the verdicts on the focal loss need, then transfer, then the baseline.
+# In this order, so that a stop anywhere leaves a story: what the verdicts on C2 need, then C3, C4, C1, and the rest.
 PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("focal", ("mse", "focal", "focal-coupled")),
-    ("focal", ("focal-literal-from-0.3", "focal-literal-from-0.6", "focal-literal", "focal-detached", "qfl")),
-    ("transfer", ("frozen-random", "frozen-conv", "frozen-random-conv")),
-    ("focal", ("mse-conv", "focal-conv")),
-    ("baseline", ("compressed", "conv", "released")),
+    ("focal", ("mse-conv", "focal-conv", "focal-literal-from-0.3", "focal-literal-from-0.6", "focal-literal-from-0.9")),
+    ("transfer", ("frozen-random-conv", "frozen-random")),
+    ("baseline", ("compressed",)),
+    ("finetune", ("frozen-conv", "two-rates-micro-2", "two-rates-micro-2-still", "two-rates", "two-rates-still", "one-rate-conv")),
+    ("finetune", ("continued-conv-micro-2", "continued-conv-micro-2-still", "continued-conv", "continued-conv-still")),
+    ("finetune", ("fresh", "continued")),
     ("focal", ("mse-sgd", "focal-sgd", "mse-unclipped", "focal-unclipped", "mse-sgd-unclipped", "focal-sgd-unclipped")),
-    ("baseline", ("full", "low-coord", "image-centres", "low-coord-image-centres")),
-    ("focal", ("focal-literal-from-0.9",)),
-    ("transfer", ("scratch", "scratch-conv")),
+    ("accumulation", ("accumulated-8x2", "batch-2")),
+    ("focal", ("qfl", "focal-literal", "focal-detached")),
+    ("baseline", ("conv", "image-centres", "low-coord", "low-coord-image-centres", "released")),
+    ("transfer", ("frozen-conv-half", "frozen-conv-quarter")),
+    ("baseline", ("conv-half", "conv-quarter")),
+    ("transfer", ("scratch-conv",)),
+    ("baseline", ("full",)),
+    ("transfer", ("scratch",)),
 )
 
 
@@ -41,15 +55,75 @@ def jobs(seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, str, int]]:
             yield from ((name, arm, seed) for arm in arms)
 
 
-def run_all(profile: str, most: int | None = None) -> int:
-    """Train and store what is missing, at most so many runs; returns how many were trained. tqdm tells the time that is left."""
-    missing = [job for job in jobs() if not _is_stored(profile, *job)][:most]
+def run_all(profile: str, most: int | None = None, workers: int = 1) -> int:
+    """Train and store what is missing, at most so many runs a worker; returns how many were trained by this process.
+
+    tqdm tells the time that is left. Several workers share the processor's cores and never train the same run.
+    """
+    experiments.prepare_data(profile)  # once, before there are several to ask for it
+    processes = [get_context("spawn").Process(target=_work, args=(profile, most, workers)) for _ in range(workers - 1)]
+    for process in processes:
+        process.start()
+    trained = _work(profile, most, workers)
+    for process in processes:
+        process.join()
+    return trained
+
+
+def _work(profile: str, most: int | None, workers: int) -> int:
+    if workers > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    trained = 0
+    missing = [job for job in jobs() if not is_stored(profile, *job)][: None if workers > 1 else most]
     for name, arm, seed in tqdm(missing, desc="reference runs", unit="run"):
-        out = BUILD / "reference" / f"{profile}-{name}-{arm}-{seed}"
-        run = experiments.run(name, arm, profile, seed, progress=False, out=out)
-        _store(run, place(profile, name, arm, seed))
-        shutil.rmtree(out, ignore_errors=True)
-    return len(missing)
+        with _mine(f"{profile}-{name}-{arm}-{seed}") as mine:
+            if mine and trained != most and not is_stored(profile, name, arm, seed):
+                _run(profile, name, arm, seed)
+                trained += 1
+    return trained
+
+
+def _run(profile: str, name: str, arm: str, seed: int) -> None:
+    out = BUILD / "reference" / f"{profile}-{name}-{arm}-{seed}"
+    # A run that others start from stays where they look for its weights.
+    keep = f"{name}/{arm}" in {arm.get("start") for trial in experiments.EXPERIMENTS.values() for arm in trial.arms.values()}
+    try:
+        run = experiments.run(name, arm, profile, seed, progress=False, out=None if keep else out)
+    except ArithmeticError as error:
+        run = _failed(out, name, arm, profile, seed, error)
+    _store(run, place(profile, name, arm, seed))
+    shutil.rmtree(out, ignore_errors=True)
+    file = canary_file(profile, name, arm)
+    if not file.exists() or json.loads(file.read_text())["code"] != run.record["code"]:
+        _write_canary(file, profile, name, arm)
+
+
+def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: ArithmeticError) -> Run:
+    """A training that burst is a result as well: a record that says at which step, and that no claim can draw a figure from."""
+    train_data, val_data = experiments.profile_data(profile, progress=False)
+    record = {
+        "key": experiments.key_of(name, arm, profile, seed),
+        "config": experiments.resolve(name, arm, profile, seed).to_dict(),
+        "data": {"fingerprints": {"train": train_data.fingerprint, "val": val_data.fingerprint}},
+        "code": experiments.training_code(),
+        "metrics": {},
+        "failed": str(error),
+    }
+    return write_run(out, record, {}, {})
+
+
+@contextmanager
+def _mine(job: str) -> Iterator[bool]:
+    """Whether no other process holds the job; held until the context ends, or the process does."""
+    folder = BUILD / "reference"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{job}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def place(profile: str, name: str, arm: str, seed: int) -> Path:
@@ -57,9 +131,27 @@ def place(profile: str, name: str, arm: str, seed: int) -> Path:
     return FOLDER / profile / f"{name}-{arm}-{seed}"
 
 
-def _is_stored(profile: str, name: str, arm: str, seed: int) -> bool:
+def canary_file(profile: str, name: str, arm: str) -> Path:
+    """Where an arm's canary lies."""
+    return FOLDER / profile / "canaries" / f"{name}-{arm}.json"
+
+
+def _write_canary(file: Path, profile: str, name: str, arm: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"code": experiments.training_code(), **canary(name, arm, profile)}, indent=1) + "\n")
+
+
+def is_stored(profile: str, name: str, arm: str, seed: int) -> bool:
+    """Whether there is a record of this arm and seed under today's configuration and data. A key that the configuration has gained
+    since counts as its default."""
     folder = place(profile, name, arm, seed)
-    return (folder / "record.json").exists() and read_run(folder).record["key"] == experiments.key_of(name, arm, profile, seed)
+    if not (folder / "record.json").exists():
+        return False
+    record = read_run(folder).record
+    train_data, val_data = experiments.profile_data(profile, progress=False)
+    found = record["data"]["fingerprints"]
+    same_data = (found["train"], found["val"]) == (train_data.fingerprint, val_data.fingerprint)
+    return same_data and config_from_dict(record["config"]) == experiments.resolve(name, arm, profile, seed)
 
 
 def _store(run: Run, folder: Path) -> None:
@@ -77,3 +169,12 @@ def _store(run: Run, folder: Path) -> None:
 def stored(profile: str) -> list[Run]:
     """The committed runs of a profile, by name; weights are not among them."""
     return [read_run(path.parent) for path in sorted((FOLDER / profile).glob("*/record.json"))]
+
+
+def check(profile: str) -> dict[str, str]:
+    """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed"."""
+    found = {}
+    for file in tqdm(sorted((FOLDER / profile / "canaries").glob("*.json")), desc="canaries", unit="arm"):
+        name, arm = next((n, a) for n, a, _ in jobs() if canary_file(profile, n, a) == file)
+        found[f"{name}/{arm}"] = compare(json.loads(file.read_text()), canary(name, arm, profile))
+    return found

@@ -1,17 +1,19 @@
 """Scoring a detector on a split.
 
-Inside: `CUTS`, `to_float`, `predict`, `at_least`, `targets_of_grid`, `score`.
+Inside: `CUTS`, `to_float`, `predict`, `at_least`, `targets_of_grid`, `score`, `cell_scores`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from yolo_core.data.voc import CLASSES
 from yolo_core.detector.grid import Grid, ceiling
 from yolo_core.detector.metrics import class_agnostic, counts, match, voc_ap
+from yolo_core.study.confidence import base_rate, floor_error, object_iou, reliability
 from yolo_core.study.config import RunConfig
 
 # Score cuts the book reports: darknet's 0.001, the write-up's 0.4, and three between.
@@ -53,7 +55,8 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
     outputs: [N, S, S, k]; targets: `{boxes, labels, difficult}` an image. mAP is at IoU 0.5 from detections of score >= 0.001 unless
     a cut says other; `difficult` objects are ignored. "map_as_released" follows the write-up's public code instead: one box and one
     class a cell, scores above 0.4 only, against the objects that the target grid has kept, difficult ones included. "confidence"
-    holds the mean confidence of predictors in cells without an object and, in cells with one, of the more confident predictor.
+    holds the mean confidence of predictors in cells without an object and, in cells with one, of the more confident predictor;
+    "object_iou", "reliability" and "floor" are those of `confidence.py`.
     """
     grid = config.grid()
     detections = grid.decode(outputs, CUTS[0], confidence=config.confidence)
@@ -74,6 +77,7 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
     as_released = grid.decode(outputs, CUTS[-1], confidence=config.confidence, candidates="one-a-cell")
     confidence = grid.split(outputs).confidence
     confidence = confidence.sigmoid() if config.confidence == "sigmoid" else confidence
+    taught = grid.encode(targets, config.train_on_difficult)
     cells = grid.encode(targets, keep_difficult=True)[..., 0] > 0
     return {
         "map": area.map,
@@ -88,6 +92,18 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
             "background_above_half": (confidence[~cells] > 0.5).float().mean().item(),
             "object": confidence[cells].amax(-1).mean().item(),
         },
+        "object_iou": object_iou(outputs, taught, config),
+        "reliability": reliability(matches),
+        "floor": floor_error(base_rate(outputs, taught, config)),
         "images": len(targets),
         "objects": len(matches.objects),
     }
+
+
+def cell_scores(outputs: Tensor, config: RunConfig) -> pd.DataFrame:
+    """The best score each cell gives to each predictor's classes, float32: what two detectors' orders are compared by.
+
+    One row a predictor, image by image, row by row: equal rows are equal places for every detector on one split.
+    """
+    best = config.grid().scores(outputs, config.confidence).amax(-1)
+    return pd.DataFrame({"score": best.flatten().numpy(force=True)})

@@ -20,12 +20,15 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from yolo_core.data.voc import VocData, loader
+from yolo_core.study.accumulation import gap
+from yolo_core.study.batchnorm import drift, recomputed, snapshot
 from yolo_core.study.config import RunConfig
 from yolo_core.study.features import FeatureData
-from yolo_core.study.probes import GradientProbe
+from yolo_core.study.probes import GradientProbe, NoiseProbe
 from yolo_core.study.records import Run, environment, run_key, write_run
-from yolo_core.study.scoring import predict, score, to_float
+from yolo_core.study.scoring import cell_scores, predict, score, to_float
 
+COMPARED = 100  # pictures of the val split whose scores are kept, so that two runs' orders can be compared
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -66,6 +69,12 @@ def require_finite(terms: dict[str, torch.Tensor], step: int) -> None:
         )
 
 
+def fingerprints_of(train_data: VocData, val_data: VocData, start: Run | None) -> dict[str, str]:
+    """What a run was made from: its two splits and, where it goes on from another run, that run's key."""
+    prints = {"train": train_data.fingerprint, "val": val_data.fingerprint}
+    return prints if start is None else prints | {"start": start.record["key"]}
+
+
 def train(
     config: RunConfig,
     train_data: VocData,
@@ -73,6 +82,7 @@ def train(
     out: Path,
     *,
     code: str,
+    start: Run | None = None,
     max_steps: int | None = None,
     progress: bool = True,
     keep_weights: bool = True,
@@ -80,14 +90,17 @@ def train(
 ) -> Run:
     """Train a detector and write its run to the folder `out`.
 
-    code: the hash of the code that runs, part of the record's key. max_steps: stop after so many effective batches. watch: called
-    with the probe's tables at each of its looks.
+    code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: stop after
+    so many effective batches. watch: called with the probe's tables at each of its looks.
     Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     started = time.perf_counter()
     torch.manual_seed(config.seed)
     fabric = Fabric(devices=1, precision=config.precision)
     detector = config.detector().to(memory_format=torch.channels_last)
+    if start is not None:
+        detector.load_state_dict(start.weights())
+    statistics_before = snapshot(detector.backbone)
     model, optimiser = fabric.setup(detector, make_optimiser(detector, config))
     if config.cache_features:
         train_data, val_data = (FeatureData(data, detector.backbone, fabric.device, progress) for data in (train_data, val_data))
@@ -96,7 +109,8 @@ def train(
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed)
     steps = min(config.epochs * len(batches), max_steps or math.inf)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, steps, config))
-    loss, grid, probe = config.loss(), config.grid(), GradientProbe(config.probe_steps, config.loss())
+    loss, grid = config.loss(), config.grid()
+    probe, noise = GradientProbe(config.probe_steps, config.loss()), NoiseProbe(math.ceil(config.probe_steps / 5))
     curve: list[dict[str, Any]] = []
     epochs: list[dict[str, Any]] = []
     scoring_seconds, metrics, step = 0.0, {}, 0
@@ -110,6 +124,7 @@ def train(
                 divisor = len(images) if config.loss_reduction == "mean" else 1
                 logged = dict.fromkeys(("box", "object", "background", "class"), 0.0)
                 micro = list(zip(images.split(config.micro_batch), target.split(config.micro_batch), strict=True))
+                noise.begin(step, detector, len(micro))
                 for i, (image_part, target_part) in enumerate(micro):
                     with fabric.no_backward_sync(model, enabled=i < len(micro) - 1):
                         outputs = model(to_float(image_part, fabric.device), features=config.cache_features).float()
@@ -120,8 +135,10 @@ def train(
                             if watch is not None:
                                 watch(probe.tables())
                         fabric.backward(sum(terms.values()))
+                        noise.after_micro_batch(len(image_part))
                     for name, term in terms.items():
                         logged[name] += term.item()
+                noise.end(step)
                 norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
                 curve.append({"step": step, "epoch": epoch, "lr": schedule.get_last_lr()[0], **logged, "gradient_norm": norm.item()})
                 optimiser.step()
@@ -144,9 +161,20 @@ def train(
 
     # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
     seen = slice(len(val_data))
+    outputs = predict(model, val_data.images, device=fabric.device)
     metrics["train_split"] = score(predict(model, train_data.images[seen], device=fabric.device), train_data.targets[seen], config)
-    metrics["probes"] = probe.summary()
-    fingerprints = {"train": train_data.fingerprint, "val": val_data.fingerprint}
+    metrics["probes"] = probe.summary() | {"noise_scale": noise.scale()}
+    if config.batchnorm == "train":
+        metrics["batchnorm"] = drift(statistics_before, snapshot(detector.backbone))
+        with recomputed(detector, train_data.images[seen]):
+            again = score(predict(detector, val_data.images, device=fabric.device), val_data.targets, config)
+        metrics["batchnorm"] |= {"map_recomputed": again["map"], "object_iou_recomputed": again["object_iou"]["best"]}
+    if config.micro_batch < config.effective_batch:
+        images, targets = train_data.__getitems__(list(range(min(config.effective_batch, len(train_data)))))
+        target = grid.encode(targets, config.train_on_difficult).to(fabric.device)
+        inputs = to_float(images, fabric.device)
+        metrics["accumulation_gap"] = gap(detector, loss, inputs, target, config.micro_batch, config.cache_features)
+    fingerprints = fingerprints_of(train_data, val_data, start)
     record = {
         "key": run_key(config, fingerprints, code),
         "config": config.to_dict(),
@@ -161,5 +189,6 @@ def train(
         "host": environment(str(fabric.device)),
         "times": {"total_s": time.perf_counter() - started, "scoring_s": scoring_seconds},
     }
-    tables = {"curves": pd.DataFrame(curve), "epochs": pd.DataFrame(epochs), **probe.tables()}
+    tables = {"curves": pd.DataFrame(curve), "epochs": pd.DataFrame(epochs), **probe.tables(), "noise": noise.table()}
+    tables["scores"] = cell_scores(outputs[:COMPARED], config)
     return write_run(Path(out), record, tables, detector.state_dict() if keep_weights else {})

@@ -1,0 +1,54 @@
+"""Twenty steps that tell whether today's code still trains an arm as the code of its reference records did.
+
+Inside: `canary`, `compare`.
+
+A record outlives the code that made it for as long as the code computes the same. Rather than compare code, compare what it does: the
+loss of twenty steps of every arm, on the smoke profile's scenes and one thread. Equal digests are equal bit for bit; another kind of
+processor rounds otherwise, so the losses are stored beside the digest.
+"""
+
+import hashlib
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from yolo_core.study.experiments import profile_data, resolve
+from yolo_core.study.train import train
+
+STEPS = 20
+ROUNDING = 1e-3  # relative, on the loss of any of the steps
+
+
+def canary(name: str, arm: str, profile: str) -> dict[str, Any]:
+    """The first steps of an arm under the profile's configuration, seed 0: `losses` and the `digest` of all logged terms and norms.
+
+    An arm that goes on from another run starts from fresh weights here: what is watched is the code.
+    """
+    splits = profile_data("smoke", progress=False)
+    config = resolve(name, arm, profile)
+    epochs = math.ceil(STEPS * config.effective_batch / len(splits[0]))
+    config = replace(config, epochs=epochs, score_epochs=epochs, probe_steps=0, train_images=None, start=None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run = train(config, *splits, Path(folder) / "run", code="canary", max_steps=STEPS, progress=False, keep_weights=False)
+            curves = run.table("curves")
+    finally:
+        torch.set_num_threads(threads)
+    terms = ["box", "object", "background", "class"]
+    digest = hashlib.sha256(np.ascontiguousarray(curves[[*terms, "gradient_norm"]].to_numpy(np.float64)).tobytes()).hexdigest()
+    return {"digest": digest, "losses": curves[terms].sum(axis=1).tolist()}
+
+
+def compare(stored: dict[str, Any], found: dict[str, Any]) -> Literal["same", "rounding", "changed"]:
+    """ "same": bit for bit; "rounding": every loss within ROUNDING of the stored one; else the arm's records are out of date."""
+    if stored["digest"] == found["digest"]:
+        return "same"
+    close = len(stored["losses"]) == len(found["losses"]) and np.allclose(found["losses"], stored["losses"], rtol=ROUNDING, atol=0)
+    return "rounding" if close else "changed"
