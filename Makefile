@@ -2,6 +2,7 @@
 
 PROFILE ?= pocket
 VENV    ?= .venv
+WORKERS ?= 2
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
 NEW     := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON  ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
@@ -27,8 +28,10 @@ help: ## list the targets
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
 	@$(PY) -m yolo_core book --profile $(PROFILE)
 
+# Two processes of half the cores each: on two cores half as fast again as one process with two threads. The MALLOC names: see execute.py.
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
-	@$(PY) -m yolo_core reference --profile $(PROFILE)
+	@MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 \
+	  $(PY) -m yolo_core reference --profile $(PROFILE) --workers $(WORKERS)
 
 test: lint unit notebooks pages ## all tests, in the order of their cost
 
@@ -45,7 +48,7 @@ notebooks: $(READY) ## every notebook re-run under the smoke profile, marked out
 	  -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium
-	@$(PY) -m pytest -q -m browser tests/test_pages.py
+	@$(PY) -m pytest -q -m browser tests/test_pages.py tests/test_flow_page.py
 
 venv: $(READY) ## the environment alone
 

@@ -60,3 +60,13 @@ def test_ap_of_a_whole_split_is_faster_than_faster_coco_eval():
     """5,823 images x 30 detections; measured ratios lie far above 2, so that a busy machine does not decide."""
     (row,) = bench.average_precision(repeats=1, beside=["faster-coco-eval"])
     assert row["ratio"] > 1
+
+
+def test_looking_at_gradients_slows_the_pocket_training_by_a_tenth_at_most():
+    row = bench.probes(repeats=2, steps=2)
+    assert row["ratio"] >= 1 / 1.1
+    assert row["ours"] > row["theirs"], "a look costs something, or nothing was looked at"
+
+
+def test_a_frozen_backbone_read_from_the_cache_costs_a_twentieth_of_running_it_at_most():
+    assert bench.cached_features(repeats=2)["ratio"] >= 20

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from yolo_core.study.claims import CLAIMS, MIN_SEEDS, Claim, interval_95, judge, register
+from yolo_core.study import reference
+from yolo_core.study.claims import CLAIMS, FLOOR, MIN_SEEDS, Claim, _ratio, cards, interval_95, judge, markdown, register, summary, told
 
 HALF = Claim("X", "rival", "a sentence", "a prediction", (("e", "a"), ("e", "b")), lambda a, b: a["map"] / b["map"], 0.5, True, "page")
 
@@ -73,3 +74,70 @@ def test_every_claim_without_records_is_inconclusive_and_ids_are_unique():
     assert len({c.id for c in CLAIMS}) == len(CLAIMS)
     fields = {"id", "claim", "scope", "arms", "seeds", "threshold", "effect", "interval", "verdict"}
     assert all(fields <= set(f.to_dict()) for f in findings)
+
+
+def test_a_claimed_range_holds_only_inside_it():
+    between = Claim(**{**vars(HALF), "threshold": 0.5, "upper": 1.0})
+    assert judge(between, records(0.8, 0.81, 0.79)).verdict == "HOLDS"
+    assert judge(between, records(0.2, 0.21, 0.19)).verdict == "FAILS"
+    assert judge(between, records(1.8, 1.81, 1.79)).verdict == "FAILS"
+    assert judge(between, records(0.9, 1.1, 1.0)).verdict == "INCONCLUSIVE"
+
+
+def test_an_arm_at_the_floor_makes_its_claim_inconclusive_and_says_so():
+    floored = Claim(**{**vars(HALF), "effect": lambda a, b: _ratio(a["map"], b["map"] * FLOOR / 2)})
+    finding = judge(floored, records(0.8, 0.81, 0.79))
+    assert finding.verdict == "INCONCLUSIVE" and "floor" in finding.why and told(finding) == "at the floor"
+
+
+def test_why_nothing_is_decided_is_said():
+    assert judge(HALF, records(0.8, 0.81)).why == f"2 of at least {MIN_SEEDS} seeds"
+    assert judge(HALF, records(0.2, 0.8, 0.5)).why == "the interval holds the threshold"
+    assert judge(HALF, records(0.8, 0.81, 0.79)).why == ""
+
+
+def test_the_resolution_is_half_the_interval():
+    finding = judge(HALF, records(0.8, 0.81, 0.79))
+    assert finding.resolution == pytest.approx((finding.interval[1] - finding.interval[0]) / 2)
+
+
+def test_every_claim_of_the_sheet_is_there_with_a_prediction_and_what_would_overturn_it():
+    ids = "C1 C1a C1b C1c C1d C1e C2a C2b C2c C2d C2e C2f C2g C3a C3b C3c C3d C4a C4b C4c C4d H1 H3".split()
+    assert [c.id for c in CLAIMS] == ids
+    assert all(c.prediction and c.overturn and c.page for c in CLAIMS)
+
+
+def test_cards_and_table_tell_every_finding_in_one_form():
+    findings = register([])
+    assert cards(findings).count("What would change our mind") == len(CLAIMS)
+    assert markdown(findings).count("{.verdict-inconclusive}") == len(CLAIMS)
+    assert set(summary(findings)) == {c.id for c in CLAIMS}
+
+
+STORED = [run.record for run in reference.stored("pocket")]
+DECIDED = [f.claim.id for f in register(STORED) if f.verdict != "INCONCLUSIVE"]
+
+
+@pytest.mark.parametrize("claim_id", DECIDED)
+def test_a_committed_verdict_turns_inconclusive_when_a_seed_is_taken_away(claim_id):
+    claim = next(c for c in CLAIMS if c.id == claim_id)
+    arm = claim.arms[-1]
+    seeds = {r["config"]["seed"] for r in STORED if (r["config"]["experiment"], r["config"]["arm"]) == arm}
+    kept = [
+        r
+        for r in STORED
+        if (r["config"]["experiment"], r["config"]["arm"]) != arm or r["config"]["seed"] in sorted(seeds)[: MIN_SEEDS - 1]
+    ]
+    assert judge(claim, kept).verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("claim_id", DECIDED)
+def test_a_committed_verdict_follows_its_effect_and_nothing_else(claim_id):
+    """The same records under a threshold on the other side of the interval: the verdict flips."""
+    claim = next(c for c in CLAIMS if c.id == claim_id)
+    finding = judge(claim, STORED)
+    low, high = finding.interval
+    beyond = high + 1 if low > claim.threshold else low - 1
+    flipped = judge(Claim(**{**vars(claim), "threshold": beyond, "upper": None}), STORED).verdict
+    straight = judge(Claim(**{**vars(claim), "upper": None}), STORED).verdict
+    assert {flipped, straight} == {"HOLDS", "FAILS"}

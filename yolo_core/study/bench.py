@@ -1,6 +1,6 @@
 """The package's work beside its peers', timed in one run on the same arrays.
 
-Inside: `run` (all rows), `average_precision`, `scenes` (its parts), `table` (to read in a terminal), `crowd` (detections of VOC 2012's
+Inside: `run` (all rows), `average_precision`, `scenes`, `probes`, `cached_features` (its parts), `table` (to read in a terminal), `crowd` (detections of VOC 2012's
 size, made up), `peer`.
 
 A ratio above 1 says how many times faster this package is. Every repeat times all contestants, one after another, so that a machine
@@ -10,18 +10,27 @@ that slows down slows all of them; times and ratio are medians over the repeats,
 import contextlib
 import importlib
 import io
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from yolo_core.data.annotation import CLASSES
-from yolo_core.data.emoji import scenes_per_second
+from yolo_core.data.emoji import draw, scenes_per_second
 from yolo_core.detector.metrics import voc_ap
+from yolo_core.detector.model import Detector
 from yolo_core.errors import InputError
+from yolo_core.study.config import RunConfig
+from yolo_core.study.experiments import resolve
+from yolo_core.study.probes import GradientProbe
+from yolo_core.study.scoring import to_float
+from yolo_core.study.train import make_optimiser
 
 # VOC 2012 val holds so many images, of so many objects each; a detector leaves about 30 boxes after suppression.
 IMAGES, OBJECTS, DETECTIONS = 5823, 2.7, 30
@@ -151,9 +160,68 @@ def scenes(repeats: int = 3) -> dict[str, Any]:
     return _row("EmojiVOC scenes of 224 px, the rate asked for", "scenes/s", rates, [SCENES_WANTED], [r / SCENES_WANTED for r in rates])
 
 
+def _pocket_batch() -> tuple[RunConfig, Detector, Tensor, Tensor]:
+    """The detector of Exp 3 in the pocket profile, and a batch of scenes with its targets."""
+    config = resolve("focal", "mse", "pocket")
+    scenes = [draw("train", i, config.image_size) for i in range(config.effective_batch)]
+    images = torch.stack([torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1) for scene in scenes])
+    targets = [
+        {
+            "boxes": torch.tensor([item.box for item in scene.items]).float() / config.image_size,
+            "labels": torch.tensor([item.label for item in scene.items]),
+        }
+        for scene in scenes
+    ]
+    return config, config.detector().to(memory_format=torch.channels_last), images, config.grid().encode(targets)
+
+
+def probes(repeats: int = 5, steps: int = 5) -> dict[str, Any]:
+    """The row of the gradient probe: seconds a training step of Exp 3, with a look every so many steps as the pocket profile has it, and
+    without. A ratio of 0.91 or more: at most a tenth slower."""
+    config, detector, images, target = _pocket_batch()
+    with torch.no_grad():
+        features = detector.backbone(to_float(images, "cpu"))
+    detector.train()
+    loss, optimiser = config.loss(), make_optimiser(detector, config)
+
+    def step(probe: GradientProbe | None) -> None:
+        outputs = detector(features, features=True)
+        terms = loss(outputs, target)
+        if probe is not None:
+            probe.observe(0, detector, outputs, target, terms, len(outputs))
+        sum(terms.values()).backward()
+        torch.nn.utils.clip_grad_norm_(detector.parameters(), config.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad()
+
+    step(None)
+    plain, looks = [], []
+    for _ in range(repeats):
+        plain.append(_seconds(lambda: [step(None) for _ in range(steps)]) / steps)
+        looks.append(_seconds(lambda: step(GradientProbe(1, loss))))
+    mixed = [p + (look - p) / config.probe_steps for p, look in zip(plain, looks, strict=True)]
+    name = f"training step of Exp 3, a look every {config.probe_steps} steps, none"
+    return _row(name, "s", mixed, plain, [p / m for p, m in zip(plain, mixed, strict=True)])
+
+
+def cached_features(repeats: int = 5) -> dict[str, Any]:
+    """The row of the frozen backbone: seconds a batch for its part of an epoch, its features read back from the disk's cache, and run."""
+    _, detector, images, _ = _pocket_batch()
+    detector.eval()
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        shown = detector.backbone(to_float(images, "cpu"))
+        file = Path(folder) / "features.npy"
+        np.save(file, np.tile(shown.half().numpy(), (8, 1, 1, 1)))
+        kept = torch.from_numpy(np.load(file, mmap_mode="c"))
+        order = torch.randperm(len(kept))[: len(images)].sort().values
+        read = [_seconds(lambda: to_float(kept[order], "cpu")) for _ in range(repeats)]
+        ran = [_seconds(lambda: detector.backbone(to_float(images, "cpu"))) for _ in range(repeats)]
+    return _row("the frozen backbone's part of an epoch, cached, run", "s", read, ran, [b / a for a, b in zip(read, ran, strict=True)])
+
+
 def run() -> list[dict[str, Any]]:
     """Rows {name, ours, theirs, ratio, interval, unit}. InputError if a peer is not installed."""
-    return [*average_precision(), scenes()]
+    return [*average_precision(), scenes(), probes(), cached_features()]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,6 +1,6 @@
 """The register: every causal sentence, its prediction, and the verdict that runs give it.
 
-Inside: `CLAIMS`, `Claim`, `Finding`, `judge`, `register`, `markdown`.
+Inside: `CLAIMS`, `Claim`, `Finding`, `judge`, `register`; `told`, `markdown`, `cards` and `summary` for the pages.
 
 A claim's effect is a number computed from the records of its arms, one for each seed; its threshold is written here before the runs
 that judge it. The verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the
@@ -481,15 +481,53 @@ def register(records: Iterable[Mapping[str, Any]]) -> list[Finding]:
     return [judge(claim, records) for claim in CLAIMS]
 
 
+def told(finding: Finding) -> str:
+    """The effect with its interval in words: "0.54 (0.41 to 0.67)", or why there is none."""
+    if not finding.seeds:
+        return "not run"
+    if math.isnan(finding.effect):
+        return "at the floor"
+    figure = f"{finding.effect:.3g}"
+    return figure if finding.interval is None else f"{figure} ({finding.interval[0]:.3g} to {finding.interval[1]:.3g})"
+
+
+def badge(finding: Finding) -> str:
+    """The verdict as the page's style sheet draws it."""
+    return f"[{finding.verdict}]{{.verdict-{finding.verdict.lower()}}}"
+
+
 def markdown(findings: Iterable[Finding]) -> str:
-    """Findings as a Markdown table for a page: sentence, prediction, effect with its interval, seeds, verdict, where it is argued."""
-    lines = ["| id | sentence | predicted | effect | seeds | verdict | argued in |", "|:--|:--|:--|:--|--:|:--|:--|"]
+    """Findings as a Markdown table for a page: sentence, whose it is, prediction, effect with its interval, seeds, verdict."""
+    lines = ["| id | sentence | whose | predicted | effect | seeds | verdict |", "|:--|:--|:--|:--|:--|--:|:--|"]
     for f in findings:
-        effect = "not run" if not f.seeds else f"{f.effect:.3f}"
-        if math.isnan(f.effect) and f.seeds:
-            effect = "at the floor"
-        elif f.interval is not None:
-            effect += f" ({f.interval[0]:.3f} to {f.interval[1]:.3f})"
         c = f.claim
-        lines.append(f"| {c.id} | {c.sentence} | {c.prediction} | {effect} | {len(f.seeds)} | {f.verdict} | [](/{c.page}) |")
+        lines.append(
+            f"| [{c.id}](/{c.page}) | {c.sentence} | {c.whose} | {c.prediction} | {told(f)} | {len(f.seeds)} | {badge(f)} |"
+        )
     return "\n".join(lines)
+
+
+def cards(findings: Iterable[Finding]) -> str:
+    """Findings one by one, all in one form: the sentence, the prediction, the figure, the verdict with its scope, what would change it."""
+    found = []
+    for f in findings:
+        c = f.claim
+        effect = f"{told(f)}, {len(f.seeds)} seeds"
+        if f.resolution is not None and math.isfinite(f.resolution):
+            effect += f"; these seeds could have told a difference of {f.resolution:.2g} from the threshold"
+        verdict = badge(f) + (f" {f.why}." if f.why else "")
+        found.append(
+            f"```{{admonition}} {c.id} · {f.verdict}\n:class: trial\n"
+            f"**{c.sentence}.** ({c.whose})\n\n"
+            f"- *Predicted before the runs:* {c.prediction}.\n"
+            f"- *Found:* {effect}.\n"
+            f"- *Verdict:* {verdict} Scope: {c.scope}; Pascal VOC 2012: not run.\n"
+            f"- *What would change our mind:* {c.overturn}\n"
+            f"- *Argued in* [](/{c.page}).\n```"
+        )
+    return "\n\n".join(found)
+
+
+def summary(findings: Iterable[Finding]) -> dict[str, dict[str, str]]:
+    """Each claim's sentence, verdict, effect and number of seeds, ready to print, by id: for the prose of a page."""
+    return {f.claim.id: {"sentence": f.claim.sentence, "verdict": badge(f), "effect": told(f), "seeds": str(len(f.seeds))} for f in findings}

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from yolo_core.data.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from yolo_core.data.voc import CLASSES
+from yolo_core.study.claims import told
 
 INK, MUTED, PAPER = "#1f2430", "#8a90a0", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
@@ -330,20 +331,17 @@ def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Imag
 
 
 def claims_table(findings: Sequence[Any]) -> HTML:
-    """Findings as an HTML table: the sentence, the prediction, the effect with its interval, the seeds, the verdict."""
-    rows = []
-    for finding in findings:
-        low, high = finding.interval or (np.nan, np.nan)
-        rows.append(
-            {
-                "id": finding.claim.id,
-                "claim": finding.claim.sentence,
-                "prediction": finding.claim.prediction,
-                "effect": "" if np.isnan(finding.effect) else f"{finding.effect:.3f}",
-                "95 % interval": "" if finding.interval is None else f"{low:.3f} to {high:.3f}",
-                "seeds": len(finding.seeds),
-                "verdict": finding.verdict,
-            }
-        )
+    """Findings as an HTML table: the sentence, the prediction, the effect with its interval, the seeds, the verdict and why none."""
+    rows = [
+        {
+            "id": f.claim.id,
+            "claim": f.claim.sentence,
+            "prediction": f.claim.prediction,
+            "effect (95 % interval)": told(f),
+            "seeds": len(f.seeds),
+            "verdict": f.verdict + (f": {f.why}" if f.why else ""),
+        }
+        for f in findings
+    ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
         return HTML(pd.DataFrame(rows).to_html(index=False, border=0))

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.metadata import files as files_of
 from importlib.util import find_spec
@@ -60,7 +61,15 @@ def conclude(profile: str) -> dict[str, dict]:
     from yolo_core.study import claims, experiments, reference
 
     runs = {"reference": reference.stored("pocket"), "own": experiments.finished(profile)}
-    return {"claims": {name: claims.markdown(claims.register(run.record for run in found)) for name, found in runs.items()}}
+    found = {name: claims.register(run.record for run in some) for name, some in runs.items()}
+    counted = Counter(f.verdict for f in found["reference"])
+    return {
+        "claims": {name: claims.markdown(findings) for name, findings in found.items()}
+        | {"cards": claims.cards(found["reference"])}
+        | {verdict.lower(): str(counted[verdict]) for verdict in ("HOLDS", "FAILS", "INCONCLUSIVE")}
+        | {"total": str(len(found["reference"])), "runs": str(len(runs["reference"]))},
+        "verdicts": claims.summary(found["reference"]),
+    }
 
 
 def build(

@@ -1,0 +1,75 @@
+"""A fresh run beside its reference band: inside, outside, or not to be compared."""
+
+import dataclasses
+import math
+
+import pandas as pd
+import pytest
+
+from yolo_core.study import comparisons
+from yolo_core.study.config import RunConfig
+from yolo_core.study.records import write_run
+from yolo_core.study.replication import band_of
+
+CONFIG = RunConfig(experiment="e", arm="a", epochs=2)
+
+
+def run_of(folder, config, value, scores=(0.1, 0.2, 0.3)):
+    record = {"config": config.to_dict(), "metrics": {"map": value}}
+    epochs = pd.DataFrame({"epoch": [0, 1], "map": [value / 2, value]})
+    tables = {"epochs": epochs, "scores": pd.DataFrame({"score": scores})}
+    return write_run(folder / f"{config.arm}-{config.seed}-{value}", record, tables, {})
+
+
+@pytest.fixture
+def stored(tmp_path):
+    return [run_of(tmp_path / "stored", dataclasses.replace(CONFIG, seed=k), v) for k, v in enumerate((1.0, 2.0, 3.0))]
+
+
+def band(fresh, stored):
+    return band_of(fresh, stored, lambda m: m["map"], "mAP")[0]
+
+
+def test_the_band_is_students_prediction_interval_by_hand(tmp_path, stored):
+    """1, 2, 3: mean 2, deviation 1, half width 4.303 * sqrt(1 + 1/3)."""
+    found = band(run_of(tmp_path, CONFIG, 2.5), stored)
+    half = 4.303 * math.sqrt(4 / 3)
+    assert (found.low, found.high) == pytest.approx((2 - half, 2 + half))
+    assert found.inside is True and ": inside the band of" in found.sentence and "3 reference runs" in found.sentence
+
+
+def test_a_run_outside_the_band_is_said_to_be(tmp_path, stored):
+    found = band(run_of(tmp_path, CONFIG, 9.0), stored)
+    assert found.inside is False and "**outside**" in found.sentence
+
+
+def test_a_run_of_another_profile_is_not_compared(tmp_path, stored):
+    found = band(run_of(tmp_path, dataclasses.replace(CONFIG, epochs=3), 2.0), stored)
+    assert found.inside is None and "do not compare" in found.sentence
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_too_few_reference_runs_make_no_band(tmp_path, stored, number):
+    found = band(run_of(tmp_path, CONFIG, 2.0), stored[:number])
+    assert found.inside is None and f"there are {number} reference runs" in found.sentence
+
+
+def test_runs_of_other_arms_do_not_widen_the_band(tmp_path, stored):
+    other = [run_of(tmp_path / "other", dataclasses.replace(CONFIG, arm="b", seed=k), 100.0 + k) for k in range(3)]
+    assert band(run_of(tmp_path, CONFIG, 2.0), stored + other) == band(run_of(tmp_path, CONFIG, 2.0), stored)
+
+
+def test_rank_agreement_pairs_equal_seeds_across_and_all_pairs_within(tmp_path):
+    one = [run_of(tmp_path / "one", dataclasses.replace(CONFIG, seed=k), 1.0, s) for k, s in enumerate([(1.0, 2.0, 3.0), (3.0, 2.0, 1.0)])]
+    other = [run_of(tmp_path / "other", dataclasses.replace(CONFIG, arm="b", seed=k), 1.0, (1.0, 2.0, 3.0)) for k in (0, 1)]
+    across, within = comparisons.rank_agreement(one, other)
+    assert across == pytest.approx([1, -1]) and within == pytest.approx([-1])
+
+
+def test_every_row_of_a_dot_plot_is_drawn_run_or_not(tmp_path, stored):
+    figure = comparisons.arm_dots({"ran": ("e", "a"), "waits": ("e", "b")}, stored, {"mAP": lambda m: m["map"]}, [stored[0]])
+    texts = [t.get_text() for t in figure.axes[0].texts]
+    assert texts == ["not run"]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["ran", "waits"]
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert sorted(dots[0].get_xdata()) == [1.0, 2.0, 3.0]

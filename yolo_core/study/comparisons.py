@@ -1,0 +1,118 @@
+"""Figures that lay runs beside runs: a fresh one over its reference band, arms over seeds, what scores are worth.
+
+Inside: `band_curve`, `arm_dots`, `reliability_curves`, `floor_scatter`, `rank_agreement`, `by_arm`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from yolo_core.study.confidence import BINS, rank_correlation
+from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, WIDTH
+from yolo_core.study.records import Run
+
+Arm = tuple[str, str]
+
+
+def by_arm(runs: Iterable[Run]) -> dict[Arm, list[Run]]:
+    """Runs that ended with figures, by (experiment, arm), in order of seed."""
+    found: dict[Arm, list[Run]] = {}
+    for run in sorted((r for r in runs if r.metrics), key=lambda r: r.config.seed):
+        found.setdefault((run.config.experiment, run.config.arm), []).append(run)
+    return found
+
+
+def band_curve(fresh: Mapping[str, Run], reference: Mapping[str, Sequence[Run]], column: str = "map", label: str = "mAP@.5, val") -> Figure:
+    """A figure of the epochs table by epoch: the fresh run of each arm over what its reference runs span (lowest to highest)."""
+    figure, axes = plt.subplots(figsize=(0.8 * WIDTH, 3.0))
+    for (arm, run), colour, marker in zip(fresh.items(), CYCLE, "osD^vP", strict=False):
+        tables = [r.table("epochs").set_index("epoch")[column] for r in reference.get(arm, ())]
+        if tables:
+            span = pd.concat(tables, axis=1).dropna()
+            axes.fill_between(span.index + 1, span.min(axis=1), span.max(axis=1), color=colour, alpha=0.2, lw=0)
+            axes.plot(span.index + 1, span.mean(axis=1), color=colour, lw=1, ls="--", label=f"{arm}: {len(tables)} reference runs")
+        table = run.table("epochs")
+        axes.plot(table["epoch"] + 1, table[column], color=colour, marker=marker, ms=5, label=f"{arm}: this build")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
+    axes.legend(fontsize=8.5)
+    return figure
+
+
+def arm_dots(
+    arms: Mapping[str, Arm],
+    runs: Iterable[Run],
+    values: Mapping[str, Callable[[dict[str, Any]], float]],
+    fresh: Iterable[Run] = (),
+) -> Figure:
+    """A panel a figure, a row an arm: each seed's value a dot, their mean a bar, this build's own run a diamond.
+
+    arms: what to call each row, and the (experiment, arm) it shows; one that has not been run has an empty row.
+    """
+    stored, own = by_arm(runs), by_arm(fresh)
+    figure, panels = plt.subplots(1, len(values), figsize=(WIDTH, 0.9 + 0.32 * len(arms)), sharey=True, squeeze=False)
+    for axes, (title, value) in zip(panels.flat, values.items(), strict=True):
+        for row, arm in enumerate(arms.values()):
+            seeds = [value(run.metrics) for run in stored.get(arm, ())]
+            if seeds:
+                axes.plot([np.mean(seeds)] * 2, [row - 0.32, row + 0.32], color=INK, lw=2, solid_capstyle="butt")
+                axes.plot(seeds, [row] * len(seeds), "o", color=BLUE, ms=5.5, alpha=0.75, mec="white", mew=0.5)
+            else:
+                axes.text(0.01, row, "not run", color=MUTED, fontsize=8.5, va="center", transform=axes.get_yaxis_transform())
+            for run in own.get(arm, ()):
+                axes.plot(value(run.metrics), row, "D", mfc="none", mec="#d55e00", mew=1.4, ms=7.5)
+        axes.set(title=title, ylim=(len(arms) - 0.5, -0.5))
+        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        axes.grid(axis="y", visible=False)
+    panels[0, 0].set(yticks=range(len(arms)), yticklabels=list(arms))
+    return figure
+
+
+def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
+    """Reliability diagrams: of the detections that score so much, how many are true; runs of an arm pooled. Below, how many there are."""
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(0.75 * WIDTH, 4.4), sharex=True, height_ratios=(2.4, 1))
+    top.plot([0, 1], [0, 1], color=MUTED, ls="--", lw=1)
+    top.text(0.98, 0.93, "honest", color=MUTED, ha="right", fontsize=8.5)
+    width = 0.8 / max(1, len(arms)) / BINS
+    for k, ((arm, runs), colour, marker) in enumerate(zip(arms.items(), CYCLE, "osD^vP", strict=False)):
+        pooled = {
+            key: np.sum([run.metrics["reliability"][key] for run in runs], axis=0) for key in ("detections", "true", "score_sum")
+        }
+        some = pooled["detections"] > 0
+        score, share = (pooled[key][some] / pooled["detections"][some] for key in ("score_sum", "true"))
+        top.plot(score.clip(max=1), share, color=colour, marker=marker, ms=5, label=arm)
+        middle = (np.arange(BINS) + 0.1) / BINS + (k + 0.5) * width
+        bottom.bar(middle, pooled["detections"] / sum(run.metrics["images"] for run in runs), width, color=colour)
+    top.set(ylabel="share that is true", ylim=(0, 1))
+    top.legend()
+    bottom.set(xlabel="score", ylabel="an image", yscale="log", xlim=(0, 1))
+    return figure
+
+
+def floor_scatter(arms: Mapping[str, Sequence[Run]]) -> Figure:
+    """Background confidence on training pictures against the base-rate floor: means over the cells of a run, a dot a run."""
+    figure, axes = plt.subplots(figsize=(0.55 * WIDTH, 0.5 * WIDTH))
+    top = 0.0
+    for (arm, runs), colour, marker in zip(arms.items(), CYCLE, "osD^vP", strict=False):
+        floors = [run.metrics["train_split"]["floor"] for run in runs]
+        x, y = [f["floor"] for f in floors], [f["confidence"] for f in floors]
+        top = max([top, *x, *y])
+        axes.plot(x, y, marker, color=colour, ms=7, mec="white", label=arm)
+    axes.plot([0, 1.15 * top], [0, 1.15 * top], color=MUTED, ls="--", lw=1)
+    axes.set(xlabel="base-rate floor", ylabel="recorded confidence", xlim=(0, 1.15 * top or 1), ylim=(0, 1.15 * top or 1))
+    axes.legend()
+    return figure
+
+
+def rank_agreement(one: Sequence[Run], other: Sequence[Run]) -> tuple[list[float], list[float]]:
+    """Spearman's correlation of the scores of the same places: between the two arms, seed by seed; and between the seeds of the first arm,
+    which is what two trainings that differ in nothing but chance agree to."""
+    scores = [{run.config.seed: run.table("scores")["score"] for run in runs} for runs in (one, other)]
+    across = [rank_correlation(scores[0][seed], scores[1][seed]) for seed in sorted(set(scores[0]) & set(scores[1]))]
+    seeds = sorted(scores[0])
+    within = [rank_correlation(scores[0][a], scores[0][b]) for i, a in enumerate(seeds) for b in seeds[i + 1 :]]
+    return across, within
