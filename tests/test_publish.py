@@ -9,6 +9,7 @@ import pytest
 
 from yolo_core.errors import InputError
 from yolo_core.study import numbers, publish
+from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.execute import ExecutionError, _clean, data_key, execute, source_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,6 +136,28 @@ def test_the_stamp_of_a_notebook_holds_its_cells_profile_code_and_records(book):
     write_notebook(notebook, "from yolo_core import thing\nthing.X")
     seen.add(source_key(notebook, "smoke", book))
     assert len(seen) == 7
+
+
+def test_a_changed_line_of_the_loss_re_runs_every_page_that_trains_and_a_comment_none(tmp_path):
+    """On a copy of the package and the notebooks: which stamps change, and whether the run keys do."""
+    for name in ("yolo_core", "notebooks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    notebooks = sorted((tmp_path / "notebooks").glob("*.ipynb"))
+
+    def stamps():
+        trains = code_hash(modules("yolo_core.study.train", root=tmp_path), tmp_path)
+        return {n.stem: source_key(n, "smoke", tmp_path) for n in notebooks}, trains
+
+    before, trained = stamps()
+    loss = tmp_path / "yolo_core/detector/loss.py"
+    loss.write_text(loss.read_text() + "\n# a comment\n")
+    assert stamps() == (before, trained)
+    loss.write_text(loss.read_text().replace("self.lambda_coord * self._box", "2 * self.lambda_coord * self._box"))
+    after, trained_after = stamps()
+    assert trained_after != trained
+    assert {name for name in before if before[name] != after[name]} >= {"baseline", "focal", "transfer", "finetune"}
+    loss.write_text((ROOT / "yolo_core/detector/loss.py").read_text())
+    assert stamps() == (before, trained), "put back, nothing runs again"
 
 
 def test_the_stamp_of_the_data_sees_the_tree_and_not_the_caches(book):

@@ -125,3 +125,14 @@ def test_the_canary_sings_the_same_twice_and_otherwise_for_another_loss():
     assert len(mse["losses"]) == 20
     assert canary("focal", "mse-conv", "pocket") == mse
     assert compare(mse, canary("focal", "focal-conv", "pocket")) == "changed"
+
+
+# Three of the cheaper ones: the whole aviary sings with `python -m yolo_core reference --check`.
+STORED = sorted((reference.ROOT / "records/pocket/canaries").glob("focal-*.json"))[:3]
+
+
+@pytest.mark.parametrize("file", STORED, ids=lambda f: f.stem)
+def test_todays_code_repeats_the_first_steps_of_stored_arms(file):
+    """Bit for bit where they were trained, to rounding on another kind of processor."""
+    name, arm = next((n, a) for n, a, _ in reference.jobs() if file.stem == f"{n}-{a}")
+    assert compare(json.loads(file.read_text()), canary(name, arm, "pocket")) in ("same", "rounding")

@@ -1,7 +1,7 @@
 """The package's work beside its peers', timed in one run on the same arrays.
 
-Inside: `run` (all rows), `average_precision`, `scenes`, `probes`, `cached_features` (its parts), `table` (to read in a terminal), `crowd` (detections of VOC 2012's
-size, made up), `peer`.
+Inside: `run` (all rows), `average_precision`, `scenes`, `probes`, `cached_features` (its parts), `table` (to read in a terminal), `crowd`
+(detections of VOC 2012's size, made up), `peer`.
 
 A ratio above 1 says how many times faster this package is. Every repeat times all contestants, one after another, so that a machine
 that slows down slows all of them; times and ratio are medians over the repeats, the interval holds the least and the greatest ratio.

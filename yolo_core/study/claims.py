@@ -517,7 +517,7 @@ def cards(findings: Iterable[Finding]) -> str:
             effect += f"; these seeds could have told a difference of {f.resolution:.2g} from the threshold"
         verdict = badge(f) + (f" {f.why}." if f.why else "")
         found.append(
-            f"```{{admonition}} {c.id} · {f.verdict}\n:class: trial\n"
+            f"```{{admonition}} {c.id} · {f.verdict}\n:class: trial trial-{f.verdict.lower()}\n"
             f"**{c.sentence}.** ({c.whose})\n\n"
             f"- *Predicted before the runs:* {c.prediction}.\n"
             f"- *Found:* {effect}.\n"
@@ -530,4 +530,6 @@ def cards(findings: Iterable[Finding]) -> str:
 
 def summary(findings: Iterable[Finding]) -> dict[str, dict[str, str]]:
     """Each claim's sentence, verdict, effect and number of seeds, ready to print, by id: for the prose of a page."""
-    return {f.claim.id: {"sentence": f.claim.sentence, "verdict": badge(f), "effect": told(f), "seeds": str(len(f.seeds))} for f in findings}
+    return {
+        f.claim.id: {"sentence": f.claim.sentence, "verdict": badge(f), "effect": told(f), "seeds": str(len(f.seeds))} for f in findings
+    }

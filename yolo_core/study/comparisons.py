@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from yolo_core.study.confidence import BINS, rank_correlation
 from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, WIDTH
@@ -37,7 +38,7 @@ def band_curve(fresh: Mapping[str, Run], reference: Mapping[str, Sequence[Run]],
             axes.plot(span.index + 1, span.mean(axis=1), color=colour, lw=1, ls="--", label=f"{arm}: {len(tables)} reference runs")
         table = run.table("epochs")
         axes.plot(table["epoch"] + 1, table[column], color=colour, marker=marker, ms=5, label=f"{arm}: this build")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
     axes.legend(fontsize=8.5)
     return figure
@@ -61,7 +62,7 @@ def arm_dots(
             if seeds:
                 axes.plot([np.mean(seeds)] * 2, [row - 0.32, row + 0.32], color=INK, lw=2, solid_capstyle="butt")
                 axes.plot(seeds, [row] * len(seeds), "o", color=BLUE, ms=5.5, alpha=0.75, mec="white", mew=0.5)
-            else:
+            elif arm not in own:
                 axes.text(0.01, row, "not run", color=MUTED, fontsize=8.5, va="center", transform=axes.get_yaxis_transform())
             for run in own.get(arm, ()):
                 axes.plot(value(run.metrics), row, "D", mfc="none", mec="#d55e00", mew=1.4, ms=7.5)

@@ -339,9 +339,9 @@ def claims_table(findings: Sequence[Any]) -> HTML:
             "prediction": f.claim.prediction,
             "effect (95 % interval)": told(f),
             "seeds": len(f.seeds),
-            "verdict": f.verdict + (f": {f.why}" if f.why else ""),
+            "verdict": f'<span class="verdict-{f.verdict.lower()}">{f.verdict}</span> {f.why}',
         }
         for f in findings
     ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
-        return HTML(pd.DataFrame(rows).to_html(index=False, border=0))
+        return HTML(pd.DataFrame(rows).to_html(index=False, border=0, justify="left", escape=False))
