@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -188,6 +188,47 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Predict the peak memory of a training step, by part, for every micro-batch: what fits, and what would make room."""
+
+    vram_gib: float = 6.0
+    """Memory of the card."""
+    image_size: int = 448
+    backbone: str = "resnet18"
+    head: Literal["full", "compressed", "conv"] = "compressed"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    effective_batch: int = 16
+    freeze: bool = False
+    """Hold the backbone still."""
+    levers: bool = False
+    """Say as well how much each change would free."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import memory
+        from yolo_core.study.config import RunConfig
+
+        if self.effective_batch < 1:
+            raise InputError(f"--effective-batch must be at least 1; got {self.effective_batch}")
+        config = RunConfig(
+            backbone=self.backbone,
+            head=self.head,
+            image_size=self.image_size,
+            precision=self.precision,
+            optimiser=self.optimiser,
+            effective_batch=self.effective_batch,
+            micro_batch=self.effective_batch,
+            freeze_weights=self.freeze,
+            batchnorm="frozen" if self.freeze else "train",
+        )
+        found = memory.plan(config, self.vram_gib, self.levers)
+        print(json.dumps(found.to_dict(), indent=1) if self.json else found.table())
+        return 0 if found.micro_batch is not None else 1
+
+
+@dataclass(frozen=True)
 class Bench:
     """Time this code against its peers, in one run, as ratios."""
 
@@ -237,6 +278,7 @@ Command = (
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Claims, tyro.conf.subcommand("claims")]
     | Annotated[Reference, tyro.conf.subcommand("reference")]
+    | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
 )

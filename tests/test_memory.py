@@ -1,0 +1,78 @@
+"""The memory planner: predictions against what the CPU's allocator really holds, and what it answers."""
+
+import json
+
+import pytest
+
+from yolo_core.__main__ import main
+from yolo_core.errors import InputError
+from yolo_core.study.config import RunConfig
+from yolo_core.study.memory import GIB, RESERVE_GIB, measured, plan, predict
+
+RESNET = RunConfig(backbone="resnet18", image_size=224, optimiser="adam")
+
+
+@pytest.mark.parametrize(
+    ("values", "micro_batch"),
+    [
+        ({}, 4),
+        ({"head": "conv", "optimiser": "sgd"}, 2),
+        ({"head": "conv", "optimiser": "adamw", "effective_batch": 4, "micro_batch": 4}, 4),
+        ({"backbone": "scratch", "width": 0.5, "head": "conv"}, 8),
+        ({"freeze_weights": True, "batchnorm": "frozen", "head": "conv"}, 8),
+    ],
+)
+def test_the_predicted_peak_is_what_the_cpu_allocator_holds_within_five_per_cent(values, micro_batch):
+    config = RunConfig(**{**RESNET.to_dict(), "micro_batch": micro_batch, **values})
+    assert predict(config, micro_batch).total == pytest.approx(measured(config, micro_batch), rel=0.05)
+
+
+def test_the_optimiser_state_does_not_shrink_with_the_micro_batch_and_activations_do():
+    one, sixteen = (predict(RESNET, micro).parts for micro in (1, 16))
+    assert one["optimiser"] == sixteen["optimiser"] > 0
+    assert 10 < sixteen["activations"] / one["activations"] < 17
+
+
+def test_weights_are_counted_to_the_byte():
+    detector = RESNET.detector()
+    held = [*detector.parameters(), *detector.buffers()]
+    assert predict(RESNET, 1).parts["weights"] == pytest.approx(sum(t.numel() * t.element_size() for t in held), rel=1e-3)
+
+
+def test_half_precision_halves_most_of_the_activations():
+    full, half = (predict(RunConfig(**{**RESNET.to_dict(), "precision": p}), 16).parts["activations"] for p in ("32-true", "16-mixed"))
+    assert 0.4 < half / full < 0.8
+
+
+def test_the_plan_takes_the_largest_micro_batch_that_fits():
+    found = plan(RESNET, 1.7)
+    assert found.micro_batch is not None and found.accumulate == -(-16 // found.micro_batch)
+    assert [found.fits(micro) for micro in sorted(found.peaks)] == sorted((found.fits(m) for m in found.peaks), reverse=True)
+    assert found.peaks[found.micro_batch].total / GIB <= 1.7 - RESERVE_GIB
+
+
+def test_a_budget_below_the_weights_and_their_state_is_refused_with_what_would_help():
+    with pytest.raises(InputError, match=r"--vram-gib 0.1: weights, gradients and optimiser state alone take .* compressed or the conv"):
+        plan(RESNET, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--vram-gib", "-1"], "--vram-gib must be above 0"),
+        (["--image-size", "400"], "use 224 or 448 px"),
+        (["--effective-batch", "0"], "--effective-batch must be at least 1"),
+        (["--backbone", "vgg"], "unknown backbone 'vgg'"),
+    ],
+)
+def test_a_nonsensical_plan_gets_a_sentence(arguments, said, capsys):
+    assert main(["plan", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_plan_as_json_has_a_row_a_micro_batch_and_says_that_it_is_predicted(capsys):
+    assert main(["plan", "--image-size", "224", "--effective-batch", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["micro_batch"] for row in found["rows"]] == [1, 2]
+    assert {"micro_batch", "peak_mib", "parts", "fits"} == set(found["rows"][0])
+    assert found["chosen"] == {"micro_batch": 2, "accumulate": 1} and "predicted" in found["status"]

@@ -1,0 +1,233 @@
+"""How much memory a training step will take, by part, predicted without a GPU and without taking it.
+
+Inside: `Peak`, `predict` (one configuration), `Plan`, `plan` (what fits a budget, and what each lever frees), `measured` (what a step on
+this CPU really allocates).
+
+Tensors are faked (torch's FakeTensorMode: shapes and devices, no bytes) and counted by torch's MemTracker while the real model and the
+real optimiser take the steps of one effective batch. A prediction is a lower bound for a GPU: the CUDA context, cuDNN's workspaces and
+what the caching allocator cannot fit together come on top (`RESERVE_GIB` is kept free for them, an assumption until `plan --verify`
+has run on the card).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+
+from yolo_core.errors import InputError
+from yolo_core.study.config import RunConfig
+from yolo_core.study.train import make_optimiser
+
+MIB, GIB = 2**20, 2**30
+RESERVE_GIB = 0.7
+# MemTracker's names for the parts, and ours.
+PARTS = {
+    "Parameter": "weights",
+    "Buffer": "weights",
+    "Gradient": "gradients",
+    "Optstate": "optimiser",
+    "Activation": "activations",
+    "Temp": "temporary",
+    "Other": "inputs",
+}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes held at the moment when a training step holds most, by part."""
+
+    parts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts.values())
+
+    def gib(self) -> dict[str, float]:
+        """Each part and the total in GiB."""
+        return {**{name: size / GIB for name, size in self.parts.items()}, "total": self.total / GIB}
+
+
+def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
+    """The peak of a training step of `config`, in bytes by part, in seconds and next to no memory.
+
+    The loss is stood in for by a sum of squares of the outputs: its masks depend on data that fake tensors do not have, and its own
+    tensors are a few hundred kilobytes. Two optimiser steps are taken, because the first has no optimiser state yet; where an
+    effective batch takes several micro-batches, two of them are, because the second finds the first one's gradients.
+    """
+    micro = micro_batch or config.micro_batch
+    with FakeTensorMode():
+        detector = replace(config, weights=None).detector().train()
+        optimiser = make_optimiser(detector, config)
+        _frozen_as_buffers(detector)
+        images = torch.zeros(micro, 3, config.image_size, config.image_size)
+        tracker = MemTracker()
+        tracker.track_external(detector, optimiser, images)
+        with tracker:
+            for _ in range(2):
+                for _ in range(2 if micro < config.effective_batch else 1):
+                    tracker.reset_mod_stats()
+                    _micro_batch(detector, images, config)
+                optimiser.step()
+                optimiser.zero_grad()
+    found: dict[str, int] = dict.fromkeys(PARTS.values(), 0)
+    for device in tracker.get_tracker_snapshot("peak").values():
+        for kind, size in device.items():
+            name = getattr(kind, "value", kind)
+            if name in PARTS:
+                found[PARTS[name]] += int(size)
+    if found["temporary"]:  # only a backward pass holds such: there, and only there, kernels copy weights
+        found["temporary"] += _kernel_copies(detector)
+    return Peak(found)
+
+
+def _frozen_as_buffers(detector: nn.Module) -> None:
+    """Frozen weights as buffers, which hold as many bytes: the tracker hooks every parameter, and one without a gradient refuses."""
+    for module in detector.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            if not weight.requires_grad:
+                delattr(module, name)
+                module.register_buffer(name, weight.detach())
+
+
+def _micro_batch(detector: nn.Module, images: torch.Tensor, config: RunConfig) -> None:
+    half = config.precision.startswith(("16", "bf16"))
+    # On the CPU half precision is bfloat16; as many bytes as a GPU's float16.
+    with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+        outputs = detector(images)
+    outputs.float().square().sum().backward()
+
+
+def _kernel_copies(detector: nn.Module) -> int:
+    """Bytes of two copies of the largest trained convolution's weight: kernels lay out a weight and its gradient anew, which the
+    tracker does not see."""
+    weights = [m.weight for m in detector.modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad]
+    return 2 * max((w.numel() * w.element_size() for w in weights), default=0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fits a budget, the predicted peak of each micro-batch, and what each lever would free."""
+
+    config: RunConfig
+    budget_gib: float
+    peaks: dict[int, Peak]  # by micro-batch
+    levers: dict[str, float]  # GiB that one change frees, at the whole effective batch
+
+    def fits(self, micro_batch: int) -> bool:
+        return self.peaks[micro_batch].total / GIB <= self.budget_gib - RESERVE_GIB
+
+    @property
+    def micro_batch(self) -> int | None:
+        """The largest that fits; None where not even one picture does."""
+        return max((micro for micro in self.peaks if self.fits(micro)), default=None)
+
+    @property
+    def accumulate(self) -> int | None:
+        """Micro-batches an effective batch takes."""
+        return None if self.micro_batch is None else -(-self.config.effective_batch // self.micro_batch)
+
+    def to_dict(self) -> dict[str, Any]:
+        rows = [
+            {
+                "micro_batch": micro,
+                "peak_mib": peak.total / MIB,
+                "parts": {name: size / MIB for name, size in peak.parts.items()},
+                "fits": self.fits(micro),
+            }
+            for micro, peak in self.peaks.items()
+        ]
+        return {
+            "rows": rows,
+            "chosen": {"micro_batch": self.micro_batch, "accumulate": self.accumulate},
+            "frees_gib": self.levers,
+            "budget_gib": self.budget_gib,
+            "reserve_gib": RESERVE_GIB,
+            "effective_batch": self.config.effective_batch,
+            "status": "predicted: a lower bound until it is verified on the card",
+        }
+
+    def table(self) -> str:
+        """To read in a terminal."""
+        names = list(dict.fromkeys(PARTS.values()))
+        lines = [f"{'micro-batch':>11} {'peak MiB':>9} " + " ".join(f"{name:>11}" for name in names) + "  fits"]
+        for micro, peak in self.peaks.items():
+            parts = " ".join(f"{peak.parts[name] / MIB:11.0f}" for name in names)
+            lines.append(f"{micro:11d} {peak.total / MIB:9.0f} {parts}  {'yes' if self.fits(micro) else 'no'}")
+        if self.micro_batch is None:
+            lines.append(f"not even one picture fits {self.budget_gib:g} GiB less {RESERVE_GIB} GiB for the driver")
+        else:
+            whole = self.config.effective_batch
+            lines.append(f"use micro-batch {self.micro_batch}, accumulated {self.accumulate} times, for an effective batch of {whole}")
+        lines += [f"{name}: frees {freed:.2f} GiB" for name, freed in self.levers.items()]
+        return "\n".join([*lines, "predicted: a lower bound until it is verified on the card"])
+
+
+def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
+    """The predicted peak of every micro-batch that is a power of two, and of the whole batch.
+
+    InputError for a budget that weights, gradients and optimiser state alone overstep: no micro-batch mends that.
+    """
+    if not budget_gib > 0:
+        raise InputError(f"--vram-gib must be above 0; got {budget_gib:g}")
+    whole = config.effective_batch
+    micros = sorted({2**k for k in range(whole.bit_length()) if 2**k <= whole} | {whole})
+    peaks = {micro: predict(config, micro) for micro in micros}
+    fixed = sum(peaks[1].parts[part] for part in ("weights", "gradients", "optimiser")) / GIB
+    if fixed > budget_gib:
+        raise InputError(
+            f"--vram-gib {budget_gib:g}: weights, gradients and optimiser state alone take {fixed:.2f} GiB, whatever the micro-batch; "
+            "use the compressed or the convolutional head, a frozen backbone, or SGD"
+        )
+    return Plan(config, budget_gib, peaks, _levers(config, peaks[whole]) if levers else {})
+
+
+def _levers(config: RunConfig, peak: Peak) -> dict[str, float]:
+    """GiB freed by changing one thing of a configuration whose whole effective batch peaks at `peak`."""
+    changes: dict[str, dict[str, Any]] = {
+        "micro-batch of 1": {"micro_batch": 1},
+        "compressed head": {"head": "compressed"},
+        "convolutional head": {"head": "conv"},
+        "SGD": {"optimiser": "sgd"},
+        "half precision": {"precision": "16-mixed"},
+        "frozen backbone": {"freeze_weights": True, "batchnorm": "frozen"},
+    }
+    found = {}
+    for name, change in changes.items():
+        changed = replace(config, **{"micro_batch": config.effective_batch, **change})
+        if any(getattr(config, key) != value for key, value in change.items()):
+            found[name] = (peak.total - predict(changed).total) / GIB
+    return found
+
+
+@contextmanager
+def _allocations() -> Iterator[list[int]]:
+    """The running total of bytes that torch's CPU allocator hands out and takes back inside; the list is filled at the end."""
+    totals: list[int] = []
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        yield totals
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        totals.append(held)
+
+
+def measured(config: RunConfig, micro_batch: int | None = None) -> int:
+    """Bytes that torch's CPU allocator really holds at the peak of the steps that `predict` fakes. Independent of it: the profiler's
+    own account of allocations, on real tensors."""
+    micro = micro_batch or config.micro_batch
+    with _allocations() as totals:
+        detector = replace(config, weights=None).detector().to(memory_format=torch.channels_last).train()
+        optimiser = make_optimiser(detector, config)
+        images = torch.zeros(micro, 3, config.image_size, config.image_size).contiguous(memory_format=torch.channels_last)
+        for _ in range(2):
+            for _ in range(2 if micro < config.effective_batch else 1):
+                _micro_batch(detector, images, config)
+            optimiser.step()
+            optimiser.zero_grad()
+    return max(totals)
