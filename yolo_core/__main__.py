@@ -4,6 +4,7 @@ Inside: a dataclass a command, `main`. Errors that the reader can mend are one s
 """
 
 import json
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +84,21 @@ class Train:
     """Stop after so many effective batches."""
     cache: Path | None = None
     """Folder for decoded pictures; .cache in the data folder if not given."""
+    workers: int = 0
+    """Processes that load batches."""
+    micro_batch: str | None = None
+    """Pictures a pass: a number, or "auto" for what the planner says fits the GPU; the profile's if not given."""
+    resume: bool = True
+    """Go on from the checkpoint that a killed training of the same command has left beside --out."""
+    checkpoint_seconds: float = 60.0
+    """How much work a kill may cost."""
 
     def __call__(self) -> int:
+        from dataclasses import replace
+
         from yolo_core.study import experiments
+        from yolo_core.study.checkpoint import beside
+        from yolo_core.study.memory import fitting
         from yolo_core.study.train import train
 
         arm = self.arm or next(iter(experiments.experiment(self.experiment).arms))
@@ -94,10 +107,24 @@ class Train:
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
         if self.max_steps is not None and self.max_steps < 1:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
+        if self.workers < 0 or not self.checkpoint_seconds >= 0:
+            raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
+        if self.micro_batch is not None:
+            config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
+        if not self.resume:
+            shutil.rmtree(beside(self.out), ignore_errors=True)
         splits = experiments.load_data(self.data, config.image_size, self.cache)
-        run = train(config, *splits, self.out, code=experiments.training_code(), max_steps=self.max_steps)
+        options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
+        run = train(config, *splits, self.out, code=experiments.training_code(), **options)
         print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps; ceiling {run.metrics['ceiling']:.3f}")
         return 0
+
+
+def _whole(text: str) -> int:
+    """The number of pictures a pass. InputError for what is none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f'--micro-batch must be a whole number of at least 1, or "auto"; got {text!r}')
+    return int(text)
 
 
 @dataclass(frozen=True)

@@ -87,40 +87,57 @@ class VocData(Dataset):
         return self.images[indices], [dict(self.targets[index]) for index in indices]
 
 
-class Order(Sampler):
-    """Indices 0 .. length - 1, permuted anew for each `epoch` if `shuffle`; fixed by (seed, epoch) alone."""
+class Batches(Sampler):
+    """Lists of indices of 0 .. length - 1, permuted anew for each `epoch` if `shuffle`; fixed by (seed, epoch) alone.
 
-    def __init__(self, length: int, shuffle: bool, seed: int):
-        self.length, self.shuffle, self.seed, self.epoch = length, shuffle, seed, 0
+    Of each list, process `rank` of `world` takes every world-th index from its own on: together they see each once. `start` passes
+    over that many lists. The last list may be shorter, a process's part of it even empty; none is dropped.
+    """
+
+    def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int, rank: int = 0, world: int = 1):
+        self.length, self.batch_size, self.shuffle, self.seed = length, batch_size, shuffle, seed
+        self.rank, self.world, self.epoch, self.start = rank, world, 0, 0
 
     def __len__(self) -> int:
-        return self.length
+        return -(-self.length // self.batch_size)
 
-    def __iter__(self) -> Iterator[int]:
-        if not self.shuffle:
-            return iter(range(self.length))
-        # A pair as the seed, not a sum: seed 0 at epoch 1 must not repeat seed 1 at epoch 0.
-        return iter(np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist())
+    def size(self, batch: int) -> int:
+        """Indices in list number `batch`, over all processes."""
+        return min(self.batch_size, self.length - batch * self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(range(self.length))
+        if self.shuffle:
+            # A pair as the seed, not a sum: seed 0 at epoch 1 must not repeat seed 1 at epoch 0.
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist()
+        for batch in range(self.start, len(self)):
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world]
 
 
 class Loader(DataLoader):
     """Batches of a `VocData`, or of torch's `Subset` of one; `len` counts them."""
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass. Not on the sampler, where Fabric would overrule it with its own count."""
-        self.sampler.epoch = epoch
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the order of the next pass, and the batch it starts at. Not on the sampler, where Fabric would overrule it."""
+        self.batch_sampler.epoch, self.batch_sampler.start = epoch, start
+
+    def size(self, batch: int) -> int:
+        """Pictures in batch number `batch`, over all processes."""
+        return self.batch_sampler.size(batch)
 
 
-def loader(data: VocData | Subset, batch_size: int, shuffle: bool, seed: int, workers: int = 0) -> Loader:
+def loader(
+    data: VocData | Subset, batch_size: int, shuffle: bool, seed: int, workers: int = 0, rank: int = 0, world: int = 1
+) -> Loader:
     """Batches (images uint8 [b, 3, size, size], list of b targets) of `data`; the last may be smaller, none is dropped.
 
     Their order depends on `seed` (>= 0) and `set_epoch` alone, not on `workers`, and drawing them leaves torch's global
-    random state as it was. Call `set_epoch` before each pass: without it every pass has the order of epoch 0.
+    random state as it was. Call `set_epoch` before each pass: without it every pass has the order of epoch 0. Of several processes
+    each draws its own part of every batch.
     """
     return Loader(
         data,
-        batch_size=batch_size,
-        sampler=Order(len(data), shuffle, seed),
+        batch_sampler=Batches(len(data), batch_size, shuffle, seed, rank, world),
         num_workers=workers,
         collate_fn=_as_is,
         pin_memory=torch.cuda.is_available(),

@@ -1,6 +1,7 @@
 """How much memory a training step will take, by part, predicted without a GPU and without taking it.
 
-Inside: `Peak`, `predict` (one configuration), `Plan`, `plan` (what fits a budget, and what each lever frees), `measured` (what a step on
+Inside: `Peak`, `predict` (one configuration), `Plan`, `plan` (what fits a budget, and what each lever frees), `fitting` (the
+micro-batch for this machine), `measured` (what a step on
 this CPU really allocates).
 
 Tensors are faked (torch's FakeTensorMode: shapes and devices, no bytes) and counted by torch's MemTracker while the real model and the
@@ -184,6 +185,19 @@ def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
             "use the compressed or the convolutional head, a frozen backbone, or SGD"
         )
     return Plan(config, budget_gib, peaks, _levers(config, peaks[whole]) if levers else {})
+
+
+def fitting(config: RunConfig) -> int:
+    """The largest micro-batch that is predicted to fit this machine's GPU; the whole effective batch where there is none.
+
+    InputError where not even one picture fits.
+    """
+    if not torch.cuda.is_available():
+        return config.effective_batch
+    found = plan(config, torch.cuda.get_device_properties(0).total_memory / GIB)
+    if found.micro_batch is None:
+        raise InputError(f"not even one picture fits this GPU's {found.budget_gib:.1f} GiB; use a smaller head, SGD, or a frozen backbone")
+    return found.micro_batch
 
 
 def _levers(config: RunConfig, peak: Peak) -> dict[str, float]:

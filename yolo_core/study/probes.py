@@ -6,6 +6,8 @@ A probe looks at the first micro-batch of every k-th step, after the forward pas
 clipping. It draws no random number, writes to no `.grad` and runs no layer again, so weights are equal bit for bit with or without it.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -28,6 +30,16 @@ class GradientProbe:
         self.every, self.grid, self.loss = every, loss.grid, loss
         self._terms: list[dict] = []
         self._cells: list[pd.DataFrame] = []
+
+    def state(self) -> dict[str, Any]:
+        """All that was recorded, in plain numbers and lists, for a checkpoint."""
+        return {name: table.to_dict("list") for name, table in self.tables().items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._terms = pd.DataFrame(state["terms"]).to_dict("records")
+        cells = pd.DataFrame(state["cells"])
+        self._cells = [] if cells.empty else [cells.astype({"confidence": np.float32, "gradient": np.float32})]
 
     def wants(self, step: int) -> bool:
         return self.every > 0 and step % self.every == 0
@@ -100,6 +112,14 @@ class NoiseProbe:
         self.every = every
         self._rows: list[dict] = []
         self._before: list[Tensor] | None = None
+
+    def state(self) -> list[dict[str, Any]]:
+        """All that was recorded, for a checkpoint."""
+        return self.table().to_dict("records")
+
+    def load(self, state: list[dict[str, Any]]) -> None:
+        """Go on from a `state`."""
+        self._rows = list(state)
 
     def begin(self, step: int, model: nn.Module, micro_batches: int) -> None:
         """Before a step's first backward pass. One micro-batch alone has nothing to differ from."""

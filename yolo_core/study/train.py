@@ -1,15 +1,18 @@
 """The training loop.
 
-Inside: `train`, `NonFiniteLoss`.
+Inside: `train`, `Training` (a detector with all its step needs), `NonFiniteLoss`.
 
 One code path from a laptop's CPU to a GPU: Lightning Fabric places the model, casts, and scales. An effective batch is loaded whole
 and cut into micro-batches whose gradients add up; the loss is divided by the effective batch, so a partial last group, or a last
-micro-batch of another size, weighs what it should. Clipping, the schedule and the log act once an effective batch.
+micro-batch of another size, weighs what it should. Clipping, the schedule and the log act once an effective batch. Under torchrun each
+process takes its part of every effective batch; the first one scores and writes.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +23,20 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from yolo_core.data.voc import VocData, loader
+from yolo_core.errors import InputError
 from yolo_core.study.accumulation import gap
 from yolo_core.study.batchnorm import drift, recomputed, snapshot
+from yolo_core.study.checkpoint import Checkpoints, beside
 from yolo_core.study.config import RunConfig
 from yolo_core.study.features import FeatureData
 from yolo_core.study.probes import GradientProbe, NoiseProbe
-from yolo_core.study.records import Run, environment, run_key, write_run
+from yolo_core.study.records import Run, environment, read_run, run_key, write_run
 from yolo_core.study.scoring import cell_scores, predict, score, to_float
 
 COMPARED = 100  # pictures of the val split whose scores are kept, so that two runs' orders can be compared
+TERMS = ("box", "object", "background", "class")
+_NOTHING = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "difficult": torch.zeros(0, dtype=torch.bool)}
+Watcher = Callable[[dict[str, pd.DataFrame]], None]
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -57,6 +65,17 @@ def rate_factor(step: int, steps: int, config: RunConfig) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+def make_fabric(precision: str) -> Fabric:
+    """One device; or, where torchrun has started several processes, this one's share of them."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return Fabric(devices=1, precision=precision)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    fabric = Fabric(devices=here, num_nodes=world // here, strategy="ddp", precision=precision)
+    fabric.launch()
+    return fabric
+
+
 def require_finite(terms: dict[str, torch.Tensor], step: int) -> None:
     """Raise NonFiniteLoss unless every term is a number."""
     values = {name: term.item() for name, term in terms.items()}
@@ -75,6 +94,122 @@ def fingerprints_of(train_data: VocData, val_data: VocData, start: Run | None) -
     return prints if start is None else prints | {"start": start.record["key"]}
 
 
+@dataclass
+class Progress:
+    """Where a training stands between two steps, in plain numbers and lists."""
+
+    epoch: int = 0
+    batch: int = 0  # of the epoch: the next to be trained on
+    step: int = 0
+    micro_batch: int = 0
+    seconds: float = 0.0
+    scoring_seconds: float = 0.0
+    resumed: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    halvings: list[dict[str, int]] = field(default_factory=list)  # of the micro-batch, where the device ran out of memory
+
+
+class Training:
+    """A detector with all that a step of its training needs; `state` and `load` say where it stands."""
+
+    def __init__(self, config: RunConfig, fabric: Fabric, start: Run | None) -> None:
+        self.config, self.fabric = config, fabric
+        self.detector = config.detector().to(memory_format=torch.channels_last)
+        if start is not None:
+            self.detector.load_state_dict(start.weights())
+        self.statistics_before = snapshot(self.detector.backbone)
+        self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
+        self.loss, self.grid = config.loss(), config.grid()
+        self.probe = GradientProbe(config.probe_steps, self.loss)
+        self.noise = NoiseProbe(math.ceil(config.probe_steps / 5) if fabric.world_size == 1 else 0)
+        self.progress = Progress(micro_batch=config.micro_batch)
+        if fabric.world_size > 1:  # processes that drop the same units would be one
+            torch.manual_seed(config.seed + fabric.global_rank * 1_000_003)
+
+    def schedule(self, steps: int) -> None:
+        """Fix the number of steps, and with it the learning rate of each."""
+        self.rate = torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda step: rate_factor(step, steps, self.config))
+
+    def state(self) -> dict[str, Any]:
+        """All but the weights."""
+        rng = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state_all()} if torch.cuda.is_available() else {})
+        return {
+            "progress": asdict(self.progress),
+            "optimiser": self.optimiser.state_dict(),
+            "rate": self.rate.state_dict(),
+            "probe": self.probe.state(),
+            "noise": self.noise.state(),
+            "rng": rng,
+        }
+
+    def load(self, weights: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+        self.detector.load_state_dict(weights)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rate.load_state_dict(state["rate"])
+        self.probe.load(state["probe"])
+        self.noise.load(state["noise"])
+        self.progress = Progress(**state["progress"])
+        self.progress.resumed += 1
+        torch.set_rng_state(state["rng"]["cpu"])
+        if "cuda" in state["rng"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+
+    def step(self, images: torch.Tensor, targets: list[dict], whole: int, watch: Watcher | None) -> dict[str, float]:
+        """One effective batch of `whole` pictures over all processes; a device out of memory takes it again in micro-batches of half."""
+        while True:
+            try:
+                return self._accumulate(images, targets, whole, watch)
+            except torch.OutOfMemoryError as error:
+                self.optimiser.zero_grad()
+                torch.cuda.empty_cache()
+                if self.progress.micro_batch == 1 or self.fabric.world_size > 1:
+                    raise InputError(
+                        f"step {self.progress.step}: the device ran out of memory at micro-batch {self.progress.micro_batch}; "
+                        "ask `python -m yolo_core plan` what fits it"
+                    ) from error
+                self.progress.micro_batch //= 2
+                self.progress.halvings.append({"step": self.progress.step, "micro_batch": self.progress.micro_batch})
+
+    def _accumulate(self, images: torch.Tensor, targets: list[dict], whole: int, watch: Watcher | None) -> dict[str, float]:
+        config, fabric, step = self.config, self.fabric, self.progress.step
+        weight = 1.0
+        if not len(images):  # the other processes have the last pictures; this one must still take part
+            images, targets, weight = torch.zeros(1, *images.shape[1:], dtype=images.dtype), [_NOTHING], 0.0
+        target = self.grid.encode(targets, config.train_on_difficult).to(fabric.device)
+        divisor = whole if config.loss_reduction == "mean" else 1
+        logged = dict.fromkeys(TERMS, 0.0)
+        micro = list(zip(images.split(self.progress.micro_batch), target.split(self.progress.micro_batch), strict=True))
+        self.noise.begin(step, self.detector, len(micro))
+        for i, (image_part, target_part) in enumerate(micro):
+            with fabric.no_backward_sync(self.model, enabled=i < len(micro) - 1):
+                outputs = self.model(to_float(image_part, fabric.device), features=config.cache_features).float()
+                terms = self.loss(outputs, target_part, divisor)
+                require_finite(terms, step)
+                if i == 0 and self.probe.wants(step):
+                    self.probe.observe(step, self.detector, outputs, target_part, terms, divisor)
+                    if watch is not None:
+                        watch(self.probe.tables())
+                # Processes average their gradients; what is wanted is the sum.
+                fabric.backward(sum(terms.values()) * (weight * fabric.world_size) if fabric.world_size > 1 else sum(terms.values()))
+                self.noise.after_micro_batch(len(image_part))
+            for name, term in terms.items():
+                logged[name] += weight * term.item()
+        self.noise.end(step)
+        norm = fabric.clip_gradients(self.model, self.optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
+        if fabric.world_size > 1:
+            logged = dict(zip(logged, fabric.all_reduce(torch.tensor(list(logged.values())), reduce_op="sum").tolist(), strict=True))
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return {**logged, "gradient_norm": norm.item()}
+
+    def score(self, inputs: torch.Tensor, targets: list[dict]) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Outputs and `scoring.score` on a split."""
+        with self.fabric.autocast():
+            outputs = predict(self.detector, inputs, device=self.fabric.device)
+        return outputs, score(outputs, targets, self.config)
+
+
 def train(
     config: RunConfig,
     train_data: VocData,
@@ -86,109 +221,116 @@ def train(
     max_steps: int | None = None,
     progress: bool = True,
     keep_weights: bool = True,
-    watch: Callable[[dict[str, pd.DataFrame]], None] | None = None,
+    watch: Watcher | None = None,
+    workers: int = 0,
+    checkpoint_seconds: float = 60.0,
 ) -> Run:
-    """Train a detector and write its run to the folder `out`.
+    """Train a detector and write its run to the folder `out`; a training of the same key that was killed goes on from its last checkpoint.
 
     code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: stop after
-    so many effective batches. watch: called with the probe's tables at each of its looks.
+    so many effective batches. watch: called with the probe's tables at each of its looks. workers: processes that load batches.
+    checkpoint_seconds: how much work a kill may cost; inf for no checkpoints.
     Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     started = time.perf_counter()
     torch.manual_seed(config.seed)
-    fabric = Fabric(devices=1, precision=config.precision)
-    detector = config.detector().to(memory_format=torch.channels_last)
-    if start is not None:
-        detector.load_state_dict(start.weights())
-    statistics_before = snapshot(detector.backbone)
-    model, optimiser = fabric.setup(detector, make_optimiser(detector, config))
+    fabric = make_fabric(config.precision)
+    run = Training(config, fabric, start)
     if config.cache_features:
-        train_data, val_data = (FeatureData(data, detector.backbone, fabric.device, progress) for data in (train_data, val_data))
+        train_data, val_data = (FeatureData(data, run.detector.backbone, fabric.device, progress) for data in (train_data, val_data))
     if config.train_images is not None:
         train_data = train_data.first(config.train_images)
-    batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed)
-    steps = min(config.epochs * len(batches), max_steps or math.inf)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, steps, config))
-    loss, grid = config.loss(), config.grid()
-    probe, noise = GradientProbe(config.probe_steps, config.loss()), NoiseProbe(math.ceil(config.probe_steps / 5))
-    curve: list[dict[str, Any]] = []
-    epochs: list[dict[str, Any]] = []
-    scoring_seconds, metrics, step = 0.0, {}, 0
-
-    with tqdm(total=steps, desc=f"{config.experiment}/{config.arm} seed {config.seed}", unit="step", disable=not progress) as bar:
-        for epoch in range(config.epochs):
-            batches.set_epoch(epoch)
-            model.train()
-            for images, targets in batches:
-                target = grid.encode(targets, config.train_on_difficult).to(fabric.device)
-                divisor = len(images) if config.loss_reduction == "mean" else 1
-                logged = dict.fromkeys(("box", "object", "background", "class"), 0.0)
-                micro = list(zip(images.split(config.micro_batch), target.split(config.micro_batch), strict=True))
-                noise.begin(step, detector, len(micro))
-                for i, (image_part, target_part) in enumerate(micro):
-                    with fabric.no_backward_sync(model, enabled=i < len(micro) - 1):
-                        outputs = model(to_float(image_part, fabric.device), features=config.cache_features).float()
-                        terms = loss(outputs, target_part, divisor)
-                        require_finite(terms, step)
-                        if i == 0 and probe.wants(step):
-                            probe.observe(step, detector, outputs, target_part, terms, divisor)
-                            if watch is not None:
-                                watch(probe.tables())
-                        fabric.backward(sum(terms.values()))
-                        noise.after_micro_batch(len(image_part))
-                    for name, term in terms.items():
-                        logged[name] += term.item()
-                noise.end(step)
-                norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
-                curve.append({"step": step, "epoch": epoch, "lr": schedule.get_last_lr()[0], **logged, "gradient_norm": norm.item()})
-                optimiser.step()
-                optimiser.zero_grad()
-                schedule.step()
-                step += 1
-                bar.update()
-                bar.set_postfix({name: f"{value:.3g}" for name, value in logged.items()}, refresh=False)
-                if step == steps:
-                    break
-            last = step == steps
-            if last or (epoch + 1) % config.score_epochs == 0:
-                before = time.perf_counter()
-                metrics = score(predict(model, val_data.images, device=fabric.device), val_data.targets, config)
-                scoring_seconds += time.perf_counter() - before
-                epochs.append({"epoch": epoch, "step": step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]})
-                epochs[-1] |= {f"confidence_{where}": value for where, value in metrics["confidence"].items()}
-            if last:
-                break
-
-    # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
-    seen = slice(len(val_data))
-    outputs = predict(model, val_data.images, device=fabric.device)
-    metrics["train_split"] = score(predict(model, train_data.images[seen], device=fabric.device), train_data.targets[seen], config)
-    metrics["probes"] = probe.summary() | {"noise_scale": noise.scale()}
-    if config.batchnorm == "train":
-        metrics["batchnorm"] = drift(statistics_before, snapshot(detector.backbone))
-        with recomputed(detector, train_data.images[seen]):
-            again = score(predict(detector, val_data.images, device=fabric.device), val_data.targets, config)
-        metrics["batchnorm"] |= {"map_recomputed": again["map"], "object_iou_recomputed": again["object_iou"]["best"]}
-    if config.micro_batch < config.effective_batch:
-        images, targets = train_data.__getitems__(list(range(min(config.effective_batch, len(train_data)))))
-        target = grid.encode(targets, config.train_on_difficult).to(fabric.device)
-        inputs = to_float(images, fabric.device)
-        metrics["accumulation_gap"] = gap(detector, loss, inputs, target, config.micro_batch, config.cache_features)
+    rank, world = fabric.global_rank, fabric.world_size
+    batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed, workers=workers, rank=rank, world=world)
+    steps = int(min(config.epochs * len(batches), max_steps or math.inf))
+    run.schedule(steps)
     fingerprints = fingerprints_of(train_data, val_data, start)
+    key = run_key(config, fingerprints, code)
+    checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {world}")
+    if math.isfinite(checkpoint_seconds) and (found := checkpoints.latest()) is not None:
+        run.load(*found)
+    at = run.progress
+    started -= at.seconds
+    saved = time.perf_counter()
+
+    description = f"{config.experiment}/{config.arm} seed {config.seed}"
+    with tqdm(total=steps, initial=at.step, desc=description, unit="step", disable=not progress or rank > 0) as bar:
+        while at.step < steps:
+            batches.set_epoch(at.epoch, at.batch)
+            run.model.train()
+            for images, targets in batches:
+                try:
+                    logged = run.step(images, targets, batches.size(at.batch), watch if rank == 0 else None)
+                except NonFiniteLoss:
+                    checkpoints.remove()
+                    raise
+                at.curve.append({"step": at.step, "epoch": at.epoch, "lr": run.rate.get_last_lr()[0], **logged})
+                run.rate.step()
+                at.step += 1
+                at.batch += 1
+                bar.update()
+                bar.set_postfix({name: f"{logged[name]:.3g}" for name in TERMS}, refresh=False)
+                # An epoch's last step waits: its scores belong to the same checkpoint.
+                if rank == 0 and time.perf_counter() - saved >= checkpoint_seconds and at.batch < len(batches) and at.step < steps:
+                    at.seconds = time.perf_counter() - started
+                    checkpoints.save(at.step, run.detector.state_dict(), run.state())
+                    saved = time.perf_counter()
+                if at.step == steps:
+                    break
+            if rank == 0 and (at.step == steps or (at.epoch + 1) % config.score_epochs == 0):
+                before = time.perf_counter()
+                outputs, metrics = run.score(val_data.images, val_data.targets)
+                at.scoring_seconds += time.perf_counter() - before
+                row = {"epoch": at.epoch, "step": at.step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]}
+                at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics["confidence"].items()})
+            at.epoch, at.batch = at.epoch + 1, 0
+            if rank == 0 and time.perf_counter() - saved >= checkpoint_seconds and at.step < steps:
+                at.seconds = time.perf_counter() - started
+                checkpoints.save(at.step, run.detector.state_dict(), run.state())
+                saved = time.perf_counter()
+            fabric.barrier()
+
+    if rank > 0:
+        fabric.barrier()
+        return read_run(out)
+    metrics |= aftermath(run, train_data, val_data)
     record = {
-        "key": run_key(config, fingerprints, code),
+        "key": key,
         "config": config.to_dict(),
         "data": {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)},
         "code": code,
-        "steps": step,
+        "steps": at.step,
         "parameters": {
-            "backbone": sum(p.numel() for p in detector.backbone.parameters()),
-            "head": sum(p.numel() for p in detector.head.parameters()),
+            "backbone": sum(p.numel() for p in run.detector.backbone.parameters()),
+            "head": sum(p.numel() for p in run.detector.head.parameters()),
         },
         "metrics": metrics,
-        "host": environment(str(fabric.device)),
-        "times": {"total_s": time.perf_counter() - started, "scoring_s": scoring_seconds},
+        "host": environment(str(fabric.device)) | {"processes": world, "halvings": at.halvings},
+        "times": {"total_s": time.perf_counter() - started, "scoring_s": at.scoring_seconds, "resumed": at.resumed},
     }
-    tables = {"curves": pd.DataFrame(curve), "epochs": pd.DataFrame(epochs), **probe.tables(), "noise": noise.table()}
+    tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables(), "noise": run.noise.table()}
     tables["scores"] = cell_scores(outputs[:COMPARED], config)
-    return write_run(Path(out), record, tables, detector.state_dict() if keep_weights else {})
+    written = write_run(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
+    checkpoints.remove()
+    fabric.barrier()
+    return written
+
+
+def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str, Any]:
+    """What is asked of a trained detector once: its scores on pictures it has seen, what became of BatchNorm, whether gradients add up."""
+    config, detector = run.config, run.detector
+    # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
+    seen = slice(len(val_data))
+    found = {"train_split": run.score(train_data.images[seen], train_data.targets[seen])[1]}
+    found["probes"] = run.probe.summary() | {"noise_scale": run.noise.scale()}
+    if config.batchnorm == "train":
+        found["batchnorm"] = drift(run.statistics_before, snapshot(detector.backbone))
+        with recomputed(detector, train_data.images[seen]):
+            again = run.score(val_data.images, val_data.targets)[1]
+        found["batchnorm"] |= {"map_recomputed": again["map"], "object_iou_recomputed": again["object_iou"]["best"]}
+    if config.micro_batch < config.effective_batch:
+        images, targets = train_data.__getitems__(list(range(min(config.effective_batch, len(train_data)))))
+        target = run.grid.encode(targets, config.train_on_difficult).to(run.fabric.device)
+        inputs = to_float(images, run.fabric.device)
+        found["accumulation_gap"] = gap(detector, run.loss, inputs, target, config.micro_batch, config.cache_features)
+    return found
