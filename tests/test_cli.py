@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from helpers_voc import annotation, image, split_file, write_tree
 from PIL import Image
+from torchvision.models import resnet18
 
 from yolo_core.__main__ import main
 
@@ -171,6 +173,37 @@ def test_real_photographs_are_trained_on_scored_and_drawn(tmp_path):
     for photograph in photographs:
         assert Image.open(tmp_path / "seen" / f"{photograph.stem}.png").size[0] > 300
     assert not (PHOTOS / ".cache").exists(), "nothing is written beside data that are not ours"
+
+
+@pytest.mark.parametrize("data", [None, PHOTOS], ids=["made", "photographs"])
+def test_the_profile_of_the_graphics_card_trains_end_to_end_with_resnet18_from_a_file(tmp_path, data):
+    """448 px, half precision (bfloat16 on a CPU), fine-tuning and the frozen arm, a few steps of each."""
+    if data is not None and not data.exists():
+        pytest.skip("the 64 real photographs are not beside the checkout")
+    data = data or write_tree(tmp_path / "tree", train=6, val=3)
+    torch.save(resnet18().state_dict(), tmp_path / "resnet18.pth")
+    rest = ["--profile", "rtx2060", "--weights", str(tmp_path / "resnet18.pth"), "--data", str(data), "--cache", str(tmp_path / "cache")]
+    rest += ["--max-steps", "1", "--micro-batch", "auto"]
+    for name, arm in (("finetune", "two-rates"), ("focal", "mse-conv")):
+        out = tmp_path / name
+        assert main(["train", name, "--arm", arm, "--out", str(out), *rest]) == 0
+        record = json.loads((out / "record.json").read_text())
+        assert record["config"]["backbone"] == "resnet18" and record["config"]["image_size"] == 448 and record["steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--micro-batch", "0"], "--micro-batch must be a whole number"),
+        (["--micro-batch", "many"], "--micro-batch must be a whole number"),
+        (["--workers", "-1"], "cannot be negative"),
+        (["--weights", "nowhere.pth"], "nowhere.pth: no such weights file"),
+    ],
+)
+def test_options_of_train_that_make_no_sense_get_a_sentence(tree, tmp_path, capsys, options, said):
+    command = ["train", "focal", "--arm", "mse-conv", "--profile", "smoke", "--data", str(tree), "--out", str(tmp_path / "run"), *options]
+    assert main(command) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_no_number_stops_train_with_a_sentence(tree, tmp_path, capsys, monkeypatch):

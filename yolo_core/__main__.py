@@ -86,6 +86,8 @@ class Train:
     """Folder for decoded pictures; .cache in the data folder if not given."""
     workers: int = 0
     """Processes that load batches."""
+    weights: Path | None = None
+    """The backbone's weights, a file saved from a state_dict: in the place of a download."""
     micro_batch: str | None = None
     """Pictures a pass: a number, or "auto" for what the planner says fits the GPU; the profile's if not given."""
     resume: bool = True
@@ -109,6 +111,8 @@ class Train:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
         if self.workers < 0 or not self.checkpoint_seconds >= 0:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
+        if self.weights is not None:
+            config = replace(config, weights=str(self.weights))
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
         if not self.resume:

@@ -91,12 +91,16 @@ class Batches(Sampler):
     """Lists of indices of 0 .. length - 1, permuted anew for each `epoch` if `shuffle`; fixed by (seed, epoch) alone.
 
     Of each list, process `rank` of `world` takes every world-th index from its own on: together they see each once. `start` passes
-    over that many lists. The last list may be shorter, a process's part of it even empty; none is dropped.
+    over that many lists. The last list may be shorter, a process's part of it even empty; none is dropped. `by_epoch` gives keys,
+    epoch * length + index, to data that differ from epoch to epoch.
     """
 
-    def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int, rank: int = 0, world: int = 1):
+    def __init__(
+        self, length: int, batch_size: int, shuffle: bool, seed: int, rank: int = 0, world: int = 1, by_epoch: bool = False
+    ):
         self.length, self.batch_size, self.shuffle, self.seed = length, batch_size, shuffle, seed
-        self.rank, self.world, self.epoch, self.start = rank, world, 0, 0
+        self.rank, self.world, self.by_epoch = rank, world, by_epoch
+        self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
         return -(-self.length // self.batch_size)
@@ -111,7 +115,8 @@ class Batches(Sampler):
             # A pair as the seed, not a sum: seed 0 at epoch 1 must not repeat seed 1 at epoch 0.
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist()
         for batch in range(self.start, len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world]
+            mine = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world]
+            yield [self.epoch * self.length + index for index in mine] if self.by_epoch else mine
 
 
 class Loader(DataLoader):
@@ -137,7 +142,7 @@ def loader(
     """
     return Loader(
         data,
-        batch_sampler=Batches(len(data), batch_size, shuffle, seed, rank, world),
+        batch_sampler=Batches(len(data), batch_size, shuffle, seed, rank, world, getattr(data, "by_epoch", False)),
         num_workers=workers,
         collate_fn=_as_is,
         pin_memory=torch.cuda.is_available(),

@@ -32,6 +32,7 @@ class RunConfig:
     batchnorm: Literal["train", "frozen"] = "train"  # of the backbone
     cache_features: bool = False  # run the backbone once: for one that stands still altogether
     confidence_bias: float | None = None  # what every confidence output starts at; None: near 0
+    augment: bool = False  # flip, scale, shift and recolour pictures, as the paper does
     train_images: int | None = None  # the first so many of the training split; None: all
     # the grid and the loss
     centre: Literal["cell", "image"] = "cell"
@@ -71,6 +72,8 @@ class RunConfig:
             )
         if self.cache_features and not (self.freeze_weights and self.batchnorm == "frozen"):
             raise InputError("cache_features needs a backbone that stands still; set freeze_weights and batchnorm='frozen' as well")
+        if self.cache_features and self.augment:
+            raise InputError("augment changes the pictures of every epoch, and cache_features sees them once; set one of the two")
         if not self.lr > 0:
             raise InputError(f"lr must be above 0; got {self.lr}")
 

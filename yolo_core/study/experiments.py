@@ -75,7 +75,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
-        changes(image_size=448, epochs=100, precision="16-mixed", probe_steps=500, score_epochs=5),
+        changes(image_size=448, epochs=100, precision="16-mixed", probe_steps=500, score_epochs=5, backbone="resnet18"),
         volumes=changes(quarter=1429, half=2858),
     ),
 }
@@ -117,6 +117,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "low-coord": changes(lambda_coord=0.5),
             "image-centres": changes(centre="image"),
             "low-coord-image-centres": changes(lambda_coord=0.5, centre="image"),
+            "augmented": changes(augment=True),
             "released": RELEASED,
             "conv-half": changes(head="conv", train_images="half"),
             "conv-quarter": changes(head="conv", train_images="quarter"),

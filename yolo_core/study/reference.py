@@ -43,6 +43,7 @@ PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("transfer", ("frozen-conv-half", "frozen-conv-quarter")),
     ("baseline", ("conv-half", "conv-quarter")),
     ("transfer", ("scratch-conv",)),
+    ("baseline", ("augmented",)),
     ("baseline", ("full",)),
     ("transfer", ("scratch",)),
 )

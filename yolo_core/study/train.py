@@ -22,6 +22,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from tqdm.auto import tqdm
 
+from yolo_core.data.augment import Augmented
 from yolo_core.data.voc import VocData, loader
 from yolo_core.errors import InputError
 from yolo_core.study.accumulation import gap
@@ -121,8 +122,8 @@ class Training:
         self.statistics_before = snapshot(self.detector.backbone)
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
         self.loss, self.grid = config.loss(), config.grid()
-        self.probe = GradientProbe(config.probe_steps, self.loss)
-        self.noise = NoiseProbe(math.ceil(config.probe_steps / 5) if fabric.world_size == 1 else 0)
+        every = config.probe_steps if fabric.world_size == 1 else 0  # a look sees one process's part of a gradient, which means nothing
+        self.probe, self.noise = GradientProbe(every, self.loss), NoiseProbe(math.ceil(every / 5))
         self.progress = Progress(micro_batch=config.micro_batch)
         if fabric.world_size > 1:  # processes that drop the same units would be one
             torch.manual_seed(config.seed + fabric.global_rank * 1_000_003)
@@ -183,7 +184,7 @@ class Training:
         self.noise.begin(step, self.detector, len(micro))
         for i, (image_part, target_part) in enumerate(micro):
             with fabric.no_backward_sync(self.model, enabled=i < len(micro) - 1):
-                outputs = self.model(to_float(image_part, fabric.device), features=config.cache_features).float()
+                outputs = self._forward(to_float(image_part, fabric.device))
                 terms = self.loss(outputs, target_part, divisor)
                 require_finite(terms, step)
                 if i == 0 and self.probe.wants(step):
@@ -202,6 +203,14 @@ class Training:
         self.optimiser.step()
         self.optimiser.zero_grad()
         return {**logged, "gradient_norm": norm.item()}
+
+    def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs in float32. Alone, a process goes around Fabric's wrapper, which lets nothing but its own backward pass see a gradient
+        under mixed precision; the probe asks for gradients too."""
+        if self.fabric.world_size > 1:
+            return self.model(inputs, features=self.config.cache_features).float()
+        with self.fabric.autocast():
+            return self.detector(inputs, features=self.config.cache_features).float()
 
     def score(self, inputs: torch.Tensor, targets: list[dict]) -> tuple[torch.Tensor, dict[str, Any]]:
         """Outputs and `scoring.score` on a split."""
@@ -240,6 +249,8 @@ def train(
         train_data, val_data = (FeatureData(data, run.detector.backbone, fabric.device, progress) for data in (train_data, val_data))
     if config.train_images is not None:
         train_data = train_data.first(config.train_images)
+    if config.augment:
+        train_data = Augmented(train_data, config.seed)
     rank, world = fabric.global_rank, fabric.world_size
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed, workers=workers, rank=rank, world=world)
     steps = int(min(config.epochs * len(batches), max_steps or math.inf))
