@@ -5,7 +5,7 @@ import torch
 
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss
-from yolo_core.study.accumulation import gap, gradient
+from yolo_core.study.accumulation import deviations, gap, gradient
 from yolo_core.study.config import RunConfig
 
 # Unequal numbers of objects, an empty picture among them.
@@ -55,3 +55,11 @@ def test_measuring_the_gap_leaves_the_detector_as_it_was(detector, batch):
     gap(detector, YoloLoss(), *batch, 2)
     assert all(torch.equal(a, b) for a, b in zip(weights, detector.parameters(), strict=True))
     assert all(p.grad is None and p.dtype == torch.float32 for p in detector.parameters())
+
+
+def test_batchnorms_deviation_is_none_at_the_whole_batch_and_large_in_twos(detector, batch):
+    whole, twos = deviations(detector, YoloLoss(), *batch, (len(COUNTS), 2)).values()
+    assert set(whole) == {name for name, _ in detector.named_parameters()}
+    assert max(whole.values()) < 1e-5
+    weights = [value for name, value in twos.items() if name.endswith("weight")]
+    assert min(weights) > 0.01 and all(p.grad is None for p in detector.parameters())

@@ -1,12 +1,13 @@
 """Is the gradient of accumulated micro-batches that of the full batch?
 
-Inside: `gradient`, `gap`.
+Inside: `gradient`, `gap`, `deviations` (what BatchNorm in train mode makes of it, layer by layer).
 """
 
 import copy
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector
@@ -36,3 +37,29 @@ def gap(detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor, micr
     whole = gradient(double, loss, inputs, target, len(inputs), features)
     parts = gradient(double, loss, inputs, target, micro_batch, features)
     return ((whole - parts).abs().max() / whole.abs().max()).item()
+
+
+def deviations(
+    detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor, micro_batches: Iterable[int]
+) -> dict[int, dict[str, float]]:
+    """How far the accumulated gradient is from the full batch's when BatchNorm looks at each micro-batch alone, by micro-batch and weight:
+    the norm of the difference over the norm of the full batch's gradient. 0 is equal, 1 as far as no gradient at all.
+
+    On a copy in train mode with dropout and stochastic depth off, so that BatchNorm is the only cause.
+    """
+    trained = copy.deepcopy(detector).eval()
+    for module in trained.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+    sizes = {name: p.numel() for name, p in trained.named_parameters() if p.requires_grad}
+
+    def by_weight(micro_batch: int) -> tuple[Tensor, ...]:
+        return gradient(trained, loss, inputs, target, micro_batch).split(list(sizes.values()))
+
+    whole = by_weight(len(inputs))
+
+    def off(micro_batch: int) -> list[float]:
+        pairs = zip(whole, by_weight(micro_batch), strict=True)
+        return [((a - b).norm() / a.norm().clamp(min=1e-30)).item() for a, b in pairs]
+
+    return {micro: dict(zip(sizes, off(micro), strict=True)) for micro in micro_batches}
