@@ -70,3 +70,9 @@ def test_looking_at_gradients_slows_the_pocket_training_by_a_tenth_at_most():
 
 def test_a_frozen_backbone_read_from_the_cache_costs_a_twentieth_of_running_it_at_most():
     assert bench.cached_features(repeats=2)["ratio"] >= 20
+
+
+def test_training_waits_for_data_less_than_a_twentieth_of_its_time():
+    speed, share = bench.training_steps(images=16, repeats=1)
+    assert share["ours"] < 0.05
+    assert speed["ours"] > 0 and speed["theirs"] > 0

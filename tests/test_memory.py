@@ -63,9 +63,11 @@ def test_a_budget_below_the_weights_and_their_state_is_refused_with_what_would_h
         (["--image-size", "400"], "use 224 or 448 px"),
         (["--effective-batch", "0"], "--effective-batch must be at least 1"),
         (["--backbone", "vgg"], "unknown backbone 'vgg'"),
+        (["--image-size", "224", "--effective-batch", "1", "--verify"], "there is none here"),
     ],
 )
-def test_a_nonsensical_plan_gets_a_sentence(arguments, said, capsys):
+def test_a_nonsensical_plan_gets_a_sentence(arguments, said, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["plan", *arguments]) == 2
     assert said in capsys.readouterr().err
 

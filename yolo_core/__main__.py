@@ -234,6 +234,8 @@ class Plan:
     """Hold the backbone still."""
     levers: bool = False
     """Say as well how much each change would free."""
+    verify: bool = False
+    """Take the chosen step on this machine's GPU, capped at --vram-gib, and compare."""
     json: bool = False
     """Print one JSON object."""
 
@@ -255,7 +257,12 @@ class Plan:
             batchnorm="frozen" if self.freeze else "train",
         )
         found = memory.plan(config, self.vram_gib, self.levers)
-        print(json.dumps(found.to_dict(), indent=1) if self.json else found.table())
+        answer, lines = found.to_dict(), [found.table()]
+        if self.verify and found.micro_batch is not None:
+            taken = memory.verify(config, found.micro_batch, self.vram_gib) / memory.MIB
+            answer |= {"verified_mib": taken}
+            lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {taken:.0f} MiB")
+        print(json.dumps(answer, indent=1) if self.json else "\n".join(lines))
         return 0 if found.micro_batch is not None else 1
 
 

@@ -1,7 +1,7 @@
 """The package's work beside its peers', timed in one run on the same arrays.
 
-Inside: `run` (all rows), `average_precision`, `scenes`, `probes`, `cached_features` (its parts), `table` (to read in a terminal), `crowd`
-(detections of VOC 2012's size, made up), `peer`.
+Inside: `run` (all rows), `average_precision`, `scenes`, `probes`, `cached_features`, `training_steps` (its parts), `table` (to read in a
+terminal), `crowd` (detections of VOC 2012's size, made up), `peer`.
 
 A ratio above 1 says how many times faster this package is. Every repeat times all contestants, one after another, so that a machine
 that slows down slows all of them; times and ratio are medians over the repeats, the interval holds the least and the greatest ratio.
@@ -20,9 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms.v2.functional import to_dtype, to_image
 
 from yolo_core.data.annotation import CLASSES
-from yolo_core.data.emoji import draw, scenes_per_second
+from yolo_core.data.emoji import draw, generate, scenes_per_second
+from yolo_core.data.voc import Split, VocData, loader
 from yolo_core.detector.metrics import voc_ap
 from yolo_core.detector.model import Detector
 from yolo_core.errors import InputError
@@ -219,9 +222,62 @@ def cached_features(repeats: int = 5) -> dict[str, Any]:
     return _row("the frozen backbone's part of an epoch, cached, run", "s", read, ran, [b / a for a, b in zip(read, ran, strict=True)])
 
 
+class PlainVoc(Dataset):
+    """What a first implementation does: decode and resize a picture each time it is asked for."""
+
+    def __init__(self, root: Path, size: int) -> None:
+        self.split, self.size = Split(root, "train"), size
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Tensor:
+        image, _ = self.split[index]
+        return to_dtype(to_image(image.convert("RGB").resize((self.size, self.size))), torch.float32, scale=True)
+
+
+def training_steps(images: int = 32, repeats: int = 3) -> list[dict[str, Any]]:
+    """Two rows of training ResNet18 under the compressed head: its throughput beside a plain eager loop's on the same net (decoding each
+    time, default layout, an optimiser kernel a tensor), and the share of its step that is spent waiting for data."""
+    config = RunConfig(backbone="resnet18", image_size=224, optimiser="adam", lr=1e-4)
+    plain, fast = config.detector(), config.detector().to(memory_format=torch.channels_last)
+    slow_optimiser, optimiser = torch.optim.Adam(plain.parameters(), lr=1e-4, foreach=False), make_optimiser(fast, config)
+    waits: list[float] = []
+
+    def pass_plain() -> None:
+        for batch in DataLoader(PlainVoc(root, config.image_size), config.effective_batch):
+            plain(batch).square().mean().backward()
+            slow_optimiser.step()
+            slow_optimiser.zero_grad()
+
+    def pass_ours() -> None:
+        before = time.perf_counter()
+        for batch, _ in loader(data, config.effective_batch, shuffle=True, seed=0):
+            inputs = to_float(batch, "cpu")
+            waits.append(time.perf_counter() - before)
+            fast(inputs).square().mean().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            before = time.perf_counter()
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "scenes"
+        generate(root, images, 1, size=config.image_size, progress=False)
+        data = VocData(root, "train", config.image_size)
+        theirs, ours, shares = [], [], []
+        for _ in range(repeats):
+            theirs.append(_seconds(pass_plain) / images)
+            waits.clear()
+            ours.append(_seconds(pass_ours) / images)
+            shares.append(sum(waits) / (ours[-1] * images))
+    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+    share = _row("share of that training spent waiting for data, all of it", "share", shares, [1.0], [1 / max(s, 1e-9) for s in shares])
+    return [_row("training ResNet18 at 224 px, a plain eager loop", "s/image", ours, theirs, ratios), share]
+
+
 def run() -> list[dict[str, Any]]:
     """Rows {name, ours, theirs, ratio, interval, unit}. InputError if a peer is not installed."""
-    return [*average_precision(), scenes(), probes(), cached_features()]
+    return [*average_precision(), scenes(), probes(), cached_features(), *training_steps()]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,8 +1,8 @@
 """How much memory a training step will take, by part, predicted without a GPU and without taking it.
 
 Inside: `Peak`, `predict` (one configuration), `Plan`, `plan` (what fits a budget, and what each lever frees), `fitting` (the
-micro-batch for this machine), `measured` (what a step on
-this CPU really allocates).
+micro-batch for this machine), `measured` and `verify` (what a step really
+allocates on this CPU, on this GPU).
 
 Tensors are faked (torch's FakeTensorMode: shapes and devices, no bytes) and counted by torch's MemTracker while the real model and the
 real optimiser take the steps of one effective batch. A prediction is a lower bound for a GPU: the CUDA context, cuDNN's workspaces and
@@ -98,7 +98,8 @@ def _frozen_as_buffers(detector: nn.Module) -> None:
 def _micro_batch(detector: nn.Module, images: torch.Tensor, config: RunConfig) -> None:
     half = config.precision.startswith(("16", "bf16"))
     # On the CPU half precision is bfloat16; as many bytes as a GPU's float16.
-    with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+    kind = torch.float16 if images.is_cuda and config.precision.startswith("16") else torch.bfloat16
+    with torch.autocast(images.device.type, kind) if half else nullcontext():
         outputs = detector(images)
     outputs.float().square().sum().backward()
 
@@ -234,14 +235,35 @@ def _allocations() -> Iterator[list[int]]:
 def measured(config: RunConfig, micro_batch: int | None = None) -> int:
     """Bytes that torch's CPU allocator really holds at the peak of the steps that `predict` fakes. Independent of it: the profiler's
     own account of allocations, on real tensors."""
-    micro = micro_batch or config.micro_batch
     with _allocations() as totals:
-        detector = replace(config, weights=None).detector().to(memory_format=torch.channels_last).train()
-        optimiser = make_optimiser(detector, config)
-        images = torch.zeros(micro, 3, config.image_size, config.image_size).contiguous(memory_format=torch.channels_last)
-        for _ in range(2):
-            for _ in range(2 if micro < config.effective_batch else 1):
-                _micro_batch(detector, images, config)
-            optimiser.step()
-            optimiser.zero_grad()
+        _take_steps(config, micro_batch or config.micro_batch, "cpu")
     return max(totals)
+
+
+def verify(config: RunConfig, micro_batch: int, budget_gib: float) -> int:
+    """Bytes that the GPU's allocator really holds at the peak, with the process capped at the budget (torch.cuda.max_memory_allocated).
+
+    InputError without a GPU, and where the step does not fit.
+    """
+    if not torch.cuda.is_available():
+        raise InputError("--verify takes a real step on a GPU, and there is none here; leave it out for the prediction alone")
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, budget_gib * GIB / total))
+    torch.cuda.reset_peak_memory_stats()
+    try:
+        _take_steps(config, micro_batch, "cuda")
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"micro-batch {micro_batch} does not fit {budget_gib:g} GiB on this GPU; the prediction was too low") from error
+    return torch.cuda.max_memory_allocated()
+
+
+def _take_steps(config: RunConfig, micro: int, device: str) -> None:
+    """The steps that `predict` fakes, on real tensors."""
+    detector = replace(config, weights=None).detector().to(device, memory_format=torch.channels_last).train()
+    optimiser = make_optimiser(detector, config)
+    images = torch.zeros(micro, 3, config.image_size, config.image_size, device=device).contiguous(memory_format=torch.channels_last)
+    for _ in range(2):
+        for _ in range(2 if micro < config.effective_batch else 1):
+            _micro_batch(detector, images, config)
+        optimiser.step()
+        optimiser.zero_grad()
