@@ -4,6 +4,7 @@ Inside: a dataclass a command, `main`. Errors that the reader can mend are one s
 """
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -120,7 +121,8 @@ class Train:
         splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
         run = train(config, *splits, self.out, code=experiments.training_code(), **options)
-        print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps; ceiling {run.metrics['ceiling']:.3f}")
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
+            print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps; ceiling {run.metrics['ceiling']:.3f}")
         return 0
 
 
