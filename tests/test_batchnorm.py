@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from yolo_core.study.batchnorm import drift, layers, recomputed, snapshot
+from yolo_core.detector.model import batchnorms
+from yolo_core.study.batchnorm import drift, recomputed, snapshot
 from yolo_core.study.config import RunConfig
 from yolo_core.study.scoring import to_float
 
@@ -22,7 +23,7 @@ def images():
 
 
 def test_recomputed_statistics_are_the_average_over_batches_and_go_back_afterwards(detector, images):
-    first = layers(detector.backbone)[0]
+    first = batchnorms(detector.backbone)[0]
     before = snapshot(detector)
     seen = []
     handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean((0, 2, 3))))

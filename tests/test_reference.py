@@ -134,5 +134,5 @@ STORED = sorted((reference.ROOT / "records/pocket/canaries").glob("focal-*.json"
 @pytest.mark.parametrize("file", STORED, ids=lambda f: f.stem)
 def test_todays_code_repeats_the_first_steps_of_stored_arms(file):
     """Bit for bit where they were trained, to rounding on another kind of processor."""
-    name, arm = next((n, a) for n, a, _ in reference.jobs() if file.stem == f"{n}-{a}")
+    name, arm = reference.arm_of(file)
     assert compare(json.loads(file.read_text()), canary(name, arm, "pocket")) in ("same", "rounding")

@@ -1,6 +1,6 @@
 """The detector: backbone and head.
 
-Inside: `Detector`, `build_detector`, `freeze`.
+Inside: `Detector`, `build_detector`, `freeze`, `batchnorms`.
 """
 
 from jaxtyping import Float
@@ -56,12 +56,16 @@ def build_detector(
     return Detector(features, built, grid)
 
 
+def batchnorms(module: nn.Module) -> tuple[nn.BatchNorm2d, ...]:
+    """The BatchNorm layers of a net, in its own order."""
+    return tuple(m for m in module.modules() if isinstance(m, nn.BatchNorm2d))
+
+
 def freeze(detector: Detector, weights: bool, statistics: bool) -> None:
     """Hold the backbone's weights, or its BatchNorms' running statistics, or both, as they are.
 
     The write-up's "frozen" backbone held the weights only: its BatchNorms went on in train mode.
     """
     detector.backbone.requires_grad_(not weights)
-    norms = tuple(m for m in detector.backbone.modules() if isinstance(m, nn.BatchNorm2d))
-    detector.fixed_statistics = norms if statistics else ()
+    detector.fixed_statistics = batchnorms(detector.backbone) if statistics else ()
     detector.train(detector.training)  # else the statistics would move until the next call of train()

@@ -7,10 +7,10 @@ import copy
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from yolo_core.detector.loss import YoloLoss
-from yolo_core.detector.model import Detector
+from yolo_core.detector.model import Detector, batchnorms
 
 
 def gradient(detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor, micro_batch: int, features: bool = False) -> Tensor:
@@ -48,9 +48,8 @@ def deviations(
     On a copy in train mode with dropout and stochastic depth off, so that BatchNorm is the only cause.
     """
     trained = copy.deepcopy(detector).eval()
-    for module in trained.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.train()
+    for norm in batchnorms(trained):
+        norm.train()
     sizes = {name: p.numel() for name, p in trained.named_parameters() if p.requires_grad}
 
     def by_weight(micro_batch: int) -> tuple[Tensor, ...]:

@@ -1,6 +1,6 @@
 """What training does to BatchNorm's running statistics.
 
-Inside: `layers`, `snapshot`, `drift`, `recomputed` (a context in which they are those of the training set).
+Inside: `snapshot`, `drift`, `recomputed` (a context in which they are those of the training set).
 """
 
 import math
@@ -10,20 +10,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from yolo_core.detector.model import Detector
+from yolo_core.detector.model import Detector, batchnorms
 from yolo_core.study.scoring import to_float
 
 Statistics = list[tuple[Tensor, Tensor]]
 
 
-def layers(module: nn.Module) -> list[nn.BatchNorm2d]:
-    """The BatchNorm layers of a net, in its own order."""
-    return [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
-
-
 def snapshot(module: nn.Module) -> Statistics:
     """Copies of (running mean, running variance), a layer each."""
-    return [(m.running_mean.clone(), m.running_var.clone()) for m in layers(module)]
+    return [(m.running_mean.clone(), m.running_var.clone()) for m in batchnorms(module)]
 
 
 def drift(before: Statistics, after: Statistics) -> dict[str, float]:
@@ -42,7 +37,7 @@ def recomputed(detector: Detector, images: Tensor, batch_size: int = 16) -> Iter
 
     Weights stand still, dropout and stochastic depth are off (claim C4d: is it the statistics alone that are off?).
     """
-    norms = layers(detector)
+    norms = batchnorms(detector)
     held = [(m.running_mean, m.running_var, m.num_batches_tracked, m.momentum) for m in norms]
     mode = detector.training
     detector.eval()

@@ -429,13 +429,17 @@ CLAIMS: tuple[Claim, ...] = (
 )
 
 
+def t_95(values: int) -> float:
+    """The two-sided 95 % quantile for so many values, two or more; beyond the table its last, which is a little wide."""
+    return T_95[min(values - 2, len(T_95) - 1)]
+
+
 def interval_95(values: Iterable[float]) -> tuple[float, float] | None:
     """The t-interval of a mean; None for fewer than two values."""
     sample = np.array(list(values), dtype=float)
     if len(sample) < 2:
         return None
-    quantile = T_95[min(len(sample) - 2, len(T_95) - 1)]
-    half = quantile * sample.std(ddof=1) / math.sqrt(len(sample))
+    half = t_95(len(sample)) * sample.std(ddof=1) / math.sqrt(len(sample))
     return float(sample.mean() - half), float(sample.mean() + half)
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from yolo_core.study.confidence import BINS, rank_correlation
-from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, WIDTH
+from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, RED, WIDTH
 from yolo_core.study.records import Run
 
 Arm = tuple[str, str]
@@ -65,7 +65,7 @@ def arm_dots(
             elif arm not in own:
                 axes.text(0.01, row, "not run", color=MUTED, fontsize=8.5, va="center", transform=axes.get_yaxis_transform())
             for run in own.get(arm, ()):
-                axes.plot(value(run.metrics), row, "D", mfc="none", mec="#d55e00", mew=1.4, ms=7.5)
+                axes.plot(value(run.metrics), row, "D", mfc="none", mec=RED, mew=1.4, ms=7.5)
         axes.set(title=title, ylim=(len(arms) - 0.5, -0.5))
         axes.set_xlim(left=min(0, axes.get_xlim()[0]))
         axes.grid(axis="y", visible=False)

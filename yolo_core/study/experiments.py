@@ -160,7 +160,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "finetune": Experiment(
         "Fine-tuning the backbone",
-        changes(**{**FROZEN, **TRAINED}),
+        FROZEN | TRAINED,
         {
             "fresh": ONE_RATE,  # a fresh head at the backbone's rate, whole batches: what the public code does
             "continued": changes(**ONE_RATE, start="focal/mse"),
@@ -173,12 +173,12 @@ EXPERIMENTS: dict[str, Experiment] = {
             "two-rates-micro-2-still": changes(**TWO_RATES | STILL_NORM, micro_batch=2),
             "two-rates": TWO_RATES,
             "two-rates-still": changes(**TWO_RATES | STILL_NORM),
-            "frozen-conv": changes(**{**FROZEN, **CONV}),  # the same scenes and steps with the backbone standing still
+            "frozen-conv": FROZEN | CONV,  # the same scenes and steps with the backbone standing still
         },
     ),
     "accumulation": Experiment(
         "Micro-batches and the effective batch",
-        changes(**{**FROZEN, **CONV}),  # whole batches of 16 are focal/mse-conv
+        FROZEN | CONV,  # whole batches of 16 are focal/mse-conv
         {
             "accumulated-8x2": changes(micro_batch=2),
             "batch-2": changes(effective_batch=2, micro_batch=2),

@@ -10,7 +10,7 @@ what the caching allocator cannot fit together come on top (`RESERVE_GIB` is kep
 has run on the card).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,12 +69,7 @@ def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
         tracker = MemTracker()
         tracker.track_external(detector, optimiser, images)
         with tracker:
-            for _ in range(2):
-                for _ in range(2 if micro < config.effective_batch else 1):
-                    tracker.reset_mod_stats()
-                    _micro_batch(detector, images, config)
-                optimiser.step()
-                optimiser.zero_grad()
+            _take_steps(detector, optimiser, images, config, before_each=tracker.reset_mod_stats)
     found: dict[str, int] = dict.fromkeys(PARTS.values(), 0)
     for device in tracker.get_tracker_snapshot("peak").values():
         for kind, size in device.items():
@@ -93,6 +88,22 @@ def _frozen_as_buffers(detector: nn.Module) -> None:
             if not weight.requires_grad:
                 delattr(module, name)
                 module.register_buffer(name, weight.detach())
+
+
+def _take_steps(
+    detector: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: torch.Tensor,
+    config: RunConfig,
+    before_each: Callable[[], None] = lambda: None,
+) -> None:
+    """Two steps of the optimiser, each of two micro-batches where an effective batch takes several."""
+    for _ in range(2):
+        for _ in range(2 if len(images) < config.effective_batch else 1):
+            before_each()
+            _micro_batch(detector, images, config)
+        optimiser.step()
+        optimiser.zero_grad()
 
 
 def _micro_batch(detector: nn.Module, images: torch.Tensor, config: RunConfig) -> None:
@@ -236,7 +247,7 @@ def measured(config: RunConfig, micro_batch: int | None = None) -> int:
     """Bytes that torch's CPU allocator really holds at the peak of the steps that `predict` fakes. Independent of it: the profiler's
     own account of allocations, on real tensors."""
     with _allocations() as totals:
-        _take_steps(config, micro_batch or config.micro_batch, "cpu")
+        _take_real_steps(config, micro_batch or config.micro_batch, "cpu")
     return max(totals)
 
 
@@ -251,19 +262,15 @@ def verify(config: RunConfig, micro_batch: int, budget_gib: float) -> int:
     torch.cuda.set_per_process_memory_fraction(min(1.0, budget_gib * GIB / total))
     torch.cuda.reset_peak_memory_stats()
     try:
-        _take_steps(config, micro_batch, "cuda")
+        _take_real_steps(config, micro_batch, "cuda")
     except torch.OutOfMemoryError as error:
         raise InputError(f"micro-batch {micro_batch} does not fit {budget_gib:g} GiB on this GPU; the prediction was too low") from error
     return torch.cuda.max_memory_allocated()
 
 
-def _take_steps(config: RunConfig, micro: int, device: str) -> None:
+def _take_real_steps(config: RunConfig, micro: int, device: str) -> None:
     """The steps that `predict` fakes, on real tensors."""
     detector = replace(config, weights=None).detector().to(device, memory_format=torch.channels_last).train()
     optimiser = make_optimiser(detector, config)
     images = torch.zeros(micro, 3, config.image_size, config.image_size, device=device).contiguous(memory_format=torch.channels_last)
-    for _ in range(2):
-        for _ in range(2 if micro < config.effective_batch else 1):
-            _micro_batch(detector, images, config)
-        optimiser.step()
-        optimiser.zero_grad()
+    _take_steps(detector, optimiser, images, config)

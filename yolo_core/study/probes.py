@@ -123,10 +123,11 @@ class NoiseProbe:
 
     def begin(self, step: int, model: nn.Module, micro_batches: int) -> None:
         """Before a step's first backward pass. One micro-batch alone has nothing to differ from."""
-        watched = self.every > 0 and step % self.every == 0 and micro_batches > 1
-        self._weights = [p for p in model.parameters() if p.requires_grad]
-        self._before = [torch.zeros_like(p) for p in self._weights] if watched else None
-        self._squares: list[tuple[int, float]] = []
+        self._before = None
+        if self.every > 0 and step % self.every == 0 and micro_batches > 1:
+            self._weights = [p for p in model.parameters() if p.requires_grad]
+            self._before = [torch.zeros_like(p) for p in self._weights]
+            self._squares: list[tuple[int, float]] = []
 
     def after_micro_batch(self, images: int) -> None:
         """After a micro-batch's backward pass: what it added to the gradient, squared."""

@@ -75,10 +75,11 @@ def _work(profile: str, most: int | None, workers: int) -> int:
     if workers > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     trained = 0
-    missing = [job for job in jobs() if not is_stored(profile, *job)][: None if workers > 1 else most]
+    data = _fingerprints(profile)
+    missing = [job for job in jobs() if not is_stored(profile, *job, data)][: None if workers > 1 else most]
     for name, arm, seed in tqdm(missing, desc="reference runs", unit="run"):
         with _mine(f"{profile}-{name}-{arm}-{seed}") as mine:
-            if mine and trained != most and not is_stored(profile, name, arm, seed):
+            if mine and trained != most and not is_stored(profile, name, arm, seed, data):
                 _run(profile, name, arm, seed)
                 trained += 1
     return trained
@@ -101,11 +102,10 @@ def _run(profile: str, name: str, arm: str, seed: int) -> None:
 
 def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: ArithmeticError) -> Run:
     """A training that burst is a result as well: a record that says at which step, and that no claim can draw a figure from."""
-    train_data, val_data = experiments.profile_data(profile, progress=False)
     record = {
         "key": experiments.key_of(name, arm, profile, seed),
         "config": experiments.resolve(name, arm, profile, seed).to_dict(),
-        "data": {"fingerprints": {"train": train_data.fingerprint, "val": val_data.fingerprint}},
+        "data": {"fingerprints": _fingerprints(profile)},
         "code": experiments.training_code(),
         "metrics": {},
         "failed": str(error),
@@ -137,21 +137,31 @@ def canary_file(profile: str, name: str, arm: str) -> Path:
     return FOLDER / profile / "canaries" / f"{name}-{arm}.json"
 
 
+def arm_of(file: Path) -> tuple[str, str]:
+    """The (experiment, arm) whose canary lies in a file."""
+    return next((name, arm) for name, arm, _ in jobs() if file.stem == f"{name}-{arm}")
+
+
 def _write_canary(file: Path, profile: str, name: str, arm: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"code": experiments.training_code(), **canary(name, arm, profile)}, indent=1) + "\n")
 
 
-def is_stored(profile: str, name: str, arm: str, seed: int) -> bool:
-    """Whether there is a record of this arm and seed under today's configuration and data. A key that the configuration has gained
-    since counts as its default."""
+def _fingerprints(profile: str) -> dict[str, str]:
+    """What the profile's splits hold today, as records name it."""
+    train_data, val_data = experiments.profile_data(profile, progress=False)
+    return {"train": train_data.fingerprint, "val": val_data.fingerprint}
+
+
+def is_stored(profile: str, name: str, arm: str, seed: int, data: dict[str, str] | None = None) -> bool:
+    """Whether there is a record of this arm and seed under today's configuration and data (`data`: their fingerprints, if known). A key
+    that the configuration has gained since counts as its default."""
     folder = place(profile, name, arm, seed)
     if not (folder / "record.json").exists():
         return False
     record = read_run(folder).record
-    train_data, val_data = experiments.profile_data(profile, progress=False)
-    found = record["data"]["fingerprints"]
-    same_data = (found["train"], found["val"]) == (train_data.fingerprint, val_data.fingerprint)
+    data = data or _fingerprints(profile)
+    same_data = {split: record["data"]["fingerprints"][split] for split in data} == data
     return same_data and config_from_dict(record["config"]) == experiments.resolve(name, arm, profile, seed)
 
 
@@ -176,6 +186,6 @@ def check(profile: str) -> dict[str, str]:
     """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed"."""
     found = {}
     for file in tqdm(sorted((FOLDER / profile / "canaries").glob("*.json")), desc="canaries", unit="arm"):
-        name, arm = next((n, a) for n, a, _ in jobs() if canary_file(profile, n, a) == file)
+        name, arm = arm_of(file)
         found[f"{name}/{arm}"] = compare(json.loads(file.read_text()), canary(name, arm, profile))
     return found

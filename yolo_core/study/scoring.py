@@ -73,12 +73,13 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
             "precision": found.precision,
             "false_per_image": found.false_per_image,
         }
-    rebuilt = targets_of_grid(grid.encode(targets, keep_difficult=True), grid)
+    with_difficult = grid.encode(targets, keep_difficult=True)
+    rebuilt = targets_of_grid(with_difficult, grid)
     as_released = grid.decode(outputs, CUTS[-1], confidence=config.confidence, candidates="one-a-cell")
     confidence = grid.split(outputs).confidence
     confidence = confidence.sigmoid() if config.confidence == "sigmoid" else confidence
-    taught = grid.encode(targets, config.train_on_difficult)
-    cells = grid.encode(targets, keep_difficult=True)[..., 0] > 0
+    taught = with_difficult if config.train_on_difficult else grid.encode(targets)
+    cells = with_difficult[..., 0] > 0
     return {
         "map": area.map,
         "map_11point": voc_ap(detections, targets, method="11point").map,

@@ -191,8 +191,8 @@ class Training:
                     self.probe.observe(step, self.detector, outputs, target_part, terms, divisor)
                     if watch is not None:
                         watch(self.probe.tables())
-                # Processes average their gradients; what is wanted is the sum.
-                fabric.backward(sum(terms.values()) * (weight * fabric.world_size) if fabric.world_size > 1 else sum(terms.values()))
+                # Processes average their gradients; what is wanted is the sum. Alone, this multiplies by 1.
+                fabric.backward(sum(terms.values()) * (weight * fabric.world_size))
                 self.noise.after_micro_batch(len(image_part))
             for name, term in terms.items():
                 logged[name] += weight * term.item()
@@ -264,6 +264,13 @@ def train(
     started -= at.seconds
     saved = time.perf_counter()
 
+    def save_if_due() -> None:
+        nonlocal saved
+        if rank == 0 and time.perf_counter() - saved >= checkpoint_seconds:
+            at.seconds = time.perf_counter() - started
+            checkpoints.save(at.step, run.detector.state_dict(), run.state())
+            saved = time.perf_counter()
+
     description = f"{config.experiment}/{config.arm} seed {config.seed}"
     with tqdm(total=steps, initial=at.step, desc=description, unit="step", disable=not progress or rank > 0) as bar:
         while at.step < steps:
@@ -281,13 +288,10 @@ def train(
                 at.batch += 1
                 bar.update()
                 bar.set_postfix({name: f"{logged[name]:.3g}" for name in TERMS}, refresh=False)
-                # An epoch's last step waits: its scores belong to the same checkpoint.
-                if rank == 0 and time.perf_counter() - saved >= checkpoint_seconds and at.batch < len(batches) and at.step < steps:
-                    at.seconds = time.perf_counter() - started
-                    checkpoints.save(at.step, run.detector.state_dict(), run.state())
-                    saved = time.perf_counter()
                 if at.step == steps:
                     break
+                if at.batch < len(batches):  # an epoch's last step waits: its scores belong to the same checkpoint
+                    save_if_due()
             if rank == 0 and (at.step == steps or (at.epoch + 1) % config.score_epochs == 0):
                 before = time.perf_counter()
                 outputs, metrics = run.score(val_data.images, val_data.targets)
@@ -295,10 +299,8 @@ def train(
                 row = {"epoch": at.epoch, "step": at.step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]}
                 at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics["confidence"].items()})
             at.epoch, at.batch = at.epoch + 1, 0
-            if rank == 0 and time.perf_counter() - saved >= checkpoint_seconds and at.step < steps:
-                at.seconds = time.perf_counter() - started
-                checkpoints.save(at.step, run.detector.state_dict(), run.state())
-                saved = time.perf_counter()
+            if at.step < steps:
+                save_if_due()
             fabric.barrier()
 
     if rank > 0:
