@@ -132,6 +132,7 @@ def _box_gain(dense: Metrics, conv: Metrics, short: Metrics, unfrozen: Metrics) 
 
 WRITE_UP, RIVAL, ENGINEERING = "write-up", "rival", "engineering"
 BASELINE, FOCAL, TRANSFER, FINETUNE = (f"notebooks/{name}" for name in ("baseline", "focal", "transfer", "finetune"))
+SCRATCH = "EmojiVOC, the scratch net at half width"
 EXP_1, EXP_3, EXP_3_CONV = ("baseline", "compressed"), ("focal", "mse"), ("focal", "mse-conv")
 
 CLAIMS: tuple[Claim, ...] = (
@@ -145,6 +146,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.5,
         above=False,
         page=BASELINE,
+        scope=SCRATCH,
         overturn="A longer training from scratch, at the full width, that finds most objects at the same cut.",
     ),
     Claim(
@@ -157,6 +159,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.1,
         above=True,
         page=BASELINE,
+        scope=SCRATCH,
         overturn="A full head that pulls ahead when both are trained until they stop improving.",
     ),
     Claim(
@@ -181,6 +184,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.5,
         above=True,
         page=BASELINE,
+        scope=SCRATCH,
         overturn="Weights whose mAP at 0.001 is as low as above 0.4.",
     ),
     Claim(
@@ -193,6 +197,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.1,
         above=True,
         page=BASELINE,
+        scope=SCRATCH,
         overturn="A difference between the two that shows only once the detector is past the floor.",
     ),
     Claim(
@@ -205,6 +210,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.5,
         above=False,
         page=BASELINE,
+        scope=SCRATCH,
         overturn="A training set learned by heart while the validation set is missed.",
     ),
     Claim(
@@ -253,6 +259,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.5,
         above=True,
         page=FOCAL,
+        scope="EmojiVOC, Lite0, convolutional head",
         overturn="Confidences that stay in the well they start in, under an optimiser with smaller steps.",
     ),
     Claim(
@@ -280,7 +287,7 @@ CLAIMS: tuple[Claim, ...] = (
         2.0,
         above=True,
         page=FOCAL,
-        scope="EmojiVOC, convolutional head",
+        scope="EmojiVOC, Lite0, convolutional head",
         overturn="Another rate for SGD: each optimiser ran at one.",
     ),
     Claim(
