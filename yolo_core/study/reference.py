@@ -27,25 +27,26 @@ FOLDER = ROOT / "records"
 SEEDS = (0, 1, 2)
 TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet", "scores.parquet")
 
-# In this order, so that a stop anywhere leaves a story: what the verdicts on C2 need, then C3, C4, C1, and the rest.
+# In this order, so that a stop anywhere leaves a story: first what the verdicts need, on C2, C3 and C4, the engineering, C1; then the rest.
 PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("focal", ("mse", "focal", "focal-coupled")),
     ("focal", ("mse-conv", "focal-conv", "focal-literal-from-0.3", "focal-literal-from-0.6", "focal-literal-from-0.9")),
     ("transfer", ("frozen-random-conv", "frozen-random")),
     ("baseline", ("compressed",)),
-    ("finetune", ("frozen-conv", "two-rates-micro-2", "two-rates-micro-2-still", "two-rates", "two-rates-still", "one-rate-conv")),
-    ("finetune", ("continued-conv-micro-2", "continued-conv-micro-2-still", "continued-conv", "continued-conv-still")),
-    ("finetune", ("fresh", "continued")),
     ("focal", ("mse-sgd", "focal-sgd", "mse-unclipped", "focal-unclipped", "mse-sgd-unclipped", "focal-sgd-unclipped")),
     ("accumulation", ("accumulated-8x2", "batch-2")),
+    ("finetune", ("frozen-conv", "two-rates-micro-2", "two-rates-micro-2-still", "two-rates", "two-rates-still", "one-rate-conv")),
+    ("finetune", ("continued-conv", "fresh", "continued")),
+    ("baseline", ("conv", "conv-quarter")),
+    ("baseline", ("low-coord-image-centres",)),
+    ("transfer", ("scratch",)),
+    ("baseline", ("full",)),
+    ("finetune", ("continued-conv-micro-2", "continued-conv-micro-2-still", "continued-conv-still")),
     ("focal", ("qfl", "focal-literal", "focal-detached")),
-    ("baseline", ("conv", "image-centres", "low-coord", "low-coord-image-centres", "released")),
     ("transfer", ("frozen-conv-half", "frozen-conv-quarter")),
-    ("baseline", ("conv-half", "conv-quarter")),
+    ("baseline", ("conv-half", "image-centres", "low-coord", "released")),
     ("transfer", ("scratch-conv",)),
     ("baseline", ("augmented",)),
-    ("baseline", ("full",)),
-    ("transfer", ("scratch",)),
 )
 
 
