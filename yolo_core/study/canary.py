@@ -27,7 +27,8 @@ ROUNDING = 1e-3  # relative, on the loss of any of the steps
 def canary(name: str, arm: str, profile: str) -> dict[str, Any]:
     """The first steps of an arm under the profile's configuration, seed 0: `losses` and the `digest` of all logged terms and norms.
 
-    An arm that goes on from another run starts from fresh weights here: what is watched is the code.
+    An arm that goes on from another run starts from fresh weights here: what is watched is the code. An arm that bursts has no losses,
+    and the digest of its last words.
     """
     splits = profile_data("smoke", progress=False)
     config = resolve(name, arm, profile)
@@ -39,6 +40,8 @@ def canary(name: str, arm: str, profile: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             run = train(config, *splits, Path(folder) / "run", code="canary", max_steps=STEPS, progress=False, keep_weights=False)
             curves = run.table("curves")
+    except ArithmeticError as error:  # an arm that bursts is watched for bursting in the same way
+        return {"digest": hashlib.sha256(str(error).encode()).hexdigest(), "losses": []}
     finally:
         torch.set_num_threads(threads)
     terms = ["box", "object", "background", "class"]

@@ -97,6 +97,8 @@ FROZEN = changes(weights="imagenet", head="compressed", freeze_weights=True, bat
 TRAINED = changes(freeze_weights=False, batchnorm="train", cache_features=False)
 CONV = changes(head="conv", lr=1e-3)  # every cell shares its weights: a higher rate, chosen in a pilot as well
 SGD = changes(optimiser="sgd", lr=1e-2)
+# Without clipping SGD bursts within a dozen steps at 1e-2, and at 1e-3 too (pilots, n = 1): the arms that stay whole run at this rate.
+SLOW = changes(lr=1e-4)
 LITERAL = changes(**CONV, background="focal-literal")
 # A confidence logit that starts at probability 0.01, as RetinaNet's.
 RARE = -math.log((1 - 0.01) / 0.01)
@@ -144,6 +146,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "focal-sgd": changes(**CONV | SGD, background="focal"),
             "mse-sgd-unclipped": changes(**CONV | SGD, clip_norm=None),
             "focal-sgd-unclipped": changes(**CONV | SGD, background="focal", clip_norm=None),
+            "mse-sgd-slow-unclipped": changes(**CONV | SGD | SLOW, clip_norm=None),
+            "focal-sgd-slow-unclipped": changes(**CONV | SGD | SLOW, background="focal", clip_norm=None),
         },
     ),
     "transfer": Experiment(
