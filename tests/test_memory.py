@@ -1,6 +1,7 @@
 """The memory planner: predictions against what the CPU's allocator really holds, and what it answers."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,9 @@ RESNET = RunConfig(backbone="resnet18", image_size=224, optimiser="adam")
         ({"head": "conv", "optimiser": "adamw", "effective_batch": 4, "micro_batch": 4}, 4),
         ({"backbone": "scratch", "width": 0.5, "head": "conv"}, 8),
         ({"freeze_weights": True, "batchnorm": "frozen", "head": "conv"}, 8),
+        ({"checkpoint_activations": True, "head": "conv", "optimiser": "sgd"}, 8),
+        ({"checkpoint_activations": True, "backbone": "scratch", "width": 0.5, "head": "conv"}, 8),
+        ({"checkpoint_activations": True, "backbone": "efficientnet_lite0", "head": "conv"}, 4),
     ],
 )
 def test_the_predicted_peak_is_what_the_cpu_allocator_holds_within_five_per_cent(values, micro_batch):
@@ -42,6 +46,14 @@ def test_weights_are_counted_to_the_byte():
 def test_half_precision_halves_most_of_the_activations():
     full, half = (predict(RunConfig(**{**RESNET.to_dict(), "precision": p}), 16).parts["activations"] for p in ("32-true", "16-mixed"))
     assert 0.4 < half / full < 0.8
+
+
+def test_checkpointing_frees_activations_and_is_a_lever():
+    config = RunConfig(**{**RESNET.to_dict(), "head": "conv", "effective_batch": 8, "micro_batch": 8})
+    kept, again = (predict(replace(config, checkpoint_activations=on)) for on in (False, True))
+    assert again.parts["activations"] < kept.parts["activations"] / 2
+    assert all(again.parts[part] == kept.parts[part] for part in ("weights", "optimiser"))
+    assert plan(config, 6.0, levers=True).levers["checkpointed activations"] == (kept.total - again.total) / GIB > 0
 
 
 def test_the_plan_takes_the_largest_micro_batch_that_fits():

@@ -57,6 +57,7 @@ class RunConfig:
     effective_batch: int = 16
     micro_batch: int = 16
     precision: str = "32-true"
+    checkpoint_activations: bool = False  # the backward pass runs the backbone's blocks again instead of keeping what they held
     # what is looked at
     score_epochs: int = 1  # score the val split every so many epochs (and at the end)
     probe_steps: int = 0  # record gradients every so many steps; 0: never
@@ -99,6 +100,7 @@ class RunConfig:
             self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_bias
         )
         freeze(detector, weights=self.freeze_weights, statistics=self.batchnorm == "frozen")
+        detector.backbone.recompute = self.checkpoint_activations
         return detector
 
     @property
