@@ -93,6 +93,8 @@ class Train:
     """Pictures a pass: a number, or "auto" for what the planner says fits the GPU; the profile's if not given."""
     checkpoint_activations: bool = False
     """Run the backbone's blocks again in the backward pass instead of keeping what they held: less memory, more time, the same weights."""
+    compile: bool = False
+    """Compile the net by torch.compile: minutes before the first step, faster ones from then on. Needs a C++ compiler."""
     resume: bool = True
     """Go on from the checkpoint that a killed training of the same command has left beside --out."""
     checkpoint_seconds: float = 60.0
@@ -116,8 +118,7 @@ class Train:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
         if self.weights is not None:
             config = replace(config, weights=str(self.weights))
-        if self.checkpoint_activations:
-            config = replace(config, checkpoint_activations=True)
+        config = replace(config, checkpoint_activations=self.checkpoint_activations, compile=self.compile)
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
         if not self.resume:
