@@ -2,11 +2,14 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 
 from yolo_core.study import reference
 from yolo_core.study.claims import CLAIMS, FLOOR, MIN_SEEDS, Claim, _ratio, cards, interval_95, judge, markdown, register, summary, told
+from yolo_core.study.experiments import resolve
+from yolo_core.study.memory import GIB, RESERVE_GIB, predict
 
 HALF = Claim("X", "rival", "a sentence", "a prediction", (("e", "a"), ("e", "b")), lambda a, b: a["map"] / b["map"], 0.5, True, "page")
 
@@ -102,9 +105,19 @@ def test_the_resolution_is_half_the_interval():
 
 
 def test_every_claim_of_the_sheet_is_there_with_a_prediction_and_what_would_overturn_it():
-    ids = "C1 C1a C1b C1c C1d C1e C2a C2b C2c C2d C2e C2f C2g C3a C3b C3c C3d C4a C4b C4c C4d H1 H3".split()
+    ids = "C1 C1a C1b C1c C1d C1e C2a C2b C2c C2d C2e C2f C2g C3a C3b C3c C3d C4a C4b C4c C4d H1 H2 H3".split()
     assert [c.id for c in CLAIMS] == ids
     assert all(c.prediction and c.overturn and c.page for c in CLAIMS)
+
+
+def test_a_claim_about_a_card_that_is_not_here_is_a_prediction_and_never_a_verdict():
+    """H2: the planner's margin, whatever the records say; its size is that of the peaks on the chapter's own page."""
+    claim = next(c for c in CLAIMS if c.id == "H2")
+    finding = judge(claim, records(0.8, 0.81, 0.79))
+    assert finding.verdict == "INCONCLUSIVE" and finding.why.startswith("predicted only") and "--verify" in finding.why
+    config = replace(resolve("baseline", "full", "rtx2060"), backbone="resnet18", optimiser="adam", precision="32-true")
+    assert finding.effect == predict(config, 1).total / GIB + RESERVE_GIB - 6
+    assert told(finding).endswith("predicted") and "0 seeds" not in cards([finding])
 
 
 def test_cards_and_table_tell_every_finding_in_one_form():

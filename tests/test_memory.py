@@ -1,6 +1,8 @@
 """The memory planner: predictions against what the CPU's allocator really holds, and what it answers."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +22,9 @@ RESNET = RunConfig(backbone="resnet18", image_size=224, optimiser="adam")
         ({"head": "conv", "optimiser": "adamw", "effective_batch": 4, "micro_batch": 4}, 4),
         ({"backbone": "scratch", "width": 0.5, "head": "conv"}, 8),
         ({"freeze_weights": True, "batchnorm": "frozen", "head": "conv"}, 8),
+        ({"checkpoint_activations": True, "head": "conv", "optimiser": "sgd"}, 8),
+        ({"checkpoint_activations": True, "backbone": "scratch", "width": 0.5, "head": "conv"}, 8),
+        ({"checkpoint_activations": True, "backbone": "efficientnet_lite0", "head": "conv"}, 4),
     ],
 )
 def test_the_predicted_peak_is_what_the_cpu_allocator_holds_within_five_per_cent(values, micro_batch):
@@ -44,6 +49,14 @@ def test_half_precision_halves_most_of_the_activations():
     assert 0.4 < half / full < 0.8
 
 
+def test_checkpointing_frees_activations_and_is_a_lever():
+    config = RunConfig(**{**RESNET.to_dict(), "head": "conv", "effective_batch": 8, "micro_batch": 8})
+    kept, again = (predict(replace(config, checkpoint_activations=on)) for on in (False, True))
+    assert again.parts["activations"] < kept.parts["activations"] / 2
+    assert all(again.parts[part] == kept.parts[part] for part in ("weights", "optimiser"))
+    assert plan(config, 6.0, levers=True).levers["checkpointed activations"] == (kept.total - again.total) / GIB > 0
+
+
 def test_the_plan_takes_the_largest_micro_batch_that_fits():
     found = plan(RESNET, 1.7)
     assert found.micro_batch is not None and found.accumulate == -(-16 // found.micro_batch)
@@ -60,8 +73,13 @@ def test_a_budget_below_the_weights_and_their_state_is_refused_with_what_would_h
     ("arguments", "said"),
     [
         (["--vram-gib", "-1"], "--vram-gib must be above 0"),
+        (["--vram-gib", "nan"], "--vram-gib must be above 0"),
+        (["--vram-gib", "0.1", "--image-size", "224", "--effective-batch", "1"], "weights, gradients and optimiser state alone take"),
         (["--image-size", "400"], "use 224 or 448 px"),
+        (["--image-size", "450"], "use 224 or 448 px"),
+        (["--image-size", "-448"], "image_size must be at least 1"),
         (["--effective-batch", "0"], "--effective-batch must be at least 1"),
+        (["--effective-batch", "-3"], "--effective-batch must be at least 1"),
         (["--backbone", "vgg"], "unknown backbone 'vgg'"),
         (["--image-size", "224", "--effective-batch", "1", "--verify"], "there is none here"),
     ],
@@ -69,7 +87,15 @@ def test_a_budget_below_the_weights_and_their_state_is_refused_with_what_would_h
 def test_a_nonsensical_plan_gets_a_sentence(arguments, said, capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["plan", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and said in error and error.count("\n") == 1
+
+
+def test_a_plan_takes_less_than_ten_seconds(capsys):
+    """Of the processor's time, not of the wall clock's: a busy machine does not decide."""
+    started = time.process_time()
+    assert main(["plan", "--vram-gib", "6", "--json"]) == 0
+    assert time.process_time() - started < 10
 
 
 def test_the_plan_as_json_has_a_row_a_micro_batch_and_says_that_it_is_predicted(capsys):

@@ -133,6 +133,11 @@ MUTATIONS = [
              "model::test_code_inside_a_weights_file_is_refused_and_does_not_run"),
     Mutation("statistics move until train() is called", "model.py", "detector.train(detector.training)", "pass",
              "model::test_freezing_holds_weights_or_statistics_or_both"),
+    Mutation("statistics move in the second run as well", "recompute.py", "m.momentum, m.num_batches_tracked = 0.0, None", "pass",
+             "recompute::test_two_steps_leave_the_same_weights_and_the_same_statistics_bit_for_bit[scratch]"),
+    Mutation("the second run drops other pictures", "recompute.py", "use_reentrant=False,",
+             "use_reentrant=False, preserve_rng_state=False,",
+             "recompute::test_two_steps_leave_the_same_weights_and_the_same_statistics_bit_for_bit[efficientnet_lite0]"),
 ]  # fmt: skip
 
 

@@ -314,6 +314,14 @@ def test_two_workers_give_the_same_batches_as_none(tmp_path, context):
             assert all(torch.equal(a[k], b[k]) for a, b in zip(targets, same_targets, strict=True) for k in a)
 
 
+def test_batches_are_pinned_where_there_is_a_gpu_and_workers_live_on_between_epochs(tmp_path, monkeypatch):
+    data = VocData(write_tree(tmp_path, train=4), "train", 8)
+    for gpu, workers in ((False, 0), (True, 2)):
+        monkeypatch.setattr("torch.cuda.is_available", lambda gpu=gpu: gpu)
+        batches = loader(data, 2, shuffle=True, seed=0, workers=workers)
+        assert (batches.pin_memory, batches.persistent_workers) == (gpu, workers > 0)
+
+
 def test_drawing_batches_leaves_the_global_random_state_alone(tmp_path):
     data = VocData(write_tree(tmp_path, train=4), "train", 8)
     before = torch.get_rng_state()

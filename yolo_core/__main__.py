@@ -91,6 +91,10 @@ class Train:
     """The backbone's weights, a file saved from a state_dict: in the place of a download."""
     micro_batch: str | None = None
     """Pictures a pass: a number, or "auto" for what the planner says fits the GPU; the profile's if not given."""
+    checkpoint_activations: bool = False
+    """Run the backbone's blocks again in the backward pass instead of keeping what they held: less memory, more time, the same weights."""
+    compile: bool = False
+    """Compile the net by torch.compile: minutes before the first step, faster ones from then on. Needs a C++ compiler."""
     resume: bool = True
     """Go on from the checkpoint that a killed training of the same command has left beside --out."""
     checkpoint_seconds: float = 60.0
@@ -114,6 +118,7 @@ class Train:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
         if self.weights is not None:
             config = replace(config, weights=str(self.weights))
+        config = replace(config, checkpoint_activations=self.checkpoint_activations, compile=self.compile)
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
         if not self.resume:
@@ -234,6 +239,8 @@ class Plan:
     effective_batch: int = 16
     freeze: bool = False
     """Hold the backbone still."""
+    checkpoint_activations: bool = False
+    """Run the backbone's blocks again in the backward pass instead of keeping what they held."""
     levers: bool = False
     """Say as well how much each change would free."""
     verify: bool = False
@@ -257,6 +264,7 @@ class Plan:
             micro_batch=self.effective_batch,
             freeze_weights=self.freeze,
             batchnorm="frozen" if self.freeze else "train",
+            checkpoint_activations=self.checkpoint_activations,
         )
         found = memory.plan(config, self.vram_gib, self.levers)
         answer, lines = found.to_dict(), [found.table()]

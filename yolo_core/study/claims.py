@@ -4,12 +4,14 @@ Inside: `CLAIMS`, `Claim`, `Finding`, `judge`, `register`; `told`, `markdown`, `
 
 A claim's effect is a number computed from the records of its arms, one for each seed; its threshold is written here before the runs
 that judge it. The verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the
-threshold, FAILS if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds.
+threshold, FAILS if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds. A claim without arms is
+about a machine that is not here: its effect is computed by the planner, and stays a prediction, hence INCONCLUSIVE.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +33,7 @@ class Claim:
     whose: Literal["write-up", "rival", "engineering"]
     sentence: str
     prediction: str  # the effect and its threshold in words, fixed before the runs
-    arms: tuple[Arm, ...]
+    arms: tuple[Arm, ...]  # none: the effect is the planner's, and takes nothing
     effect: Callable[..., float]
     threshold: float
     above: bool  # the claim says the effect is above the threshold; else below
@@ -62,6 +64,8 @@ class Finding:
         """Why nothing can be said, where nothing can; else empty."""
         if self.verdict != "INCONCLUSIVE":
             return ""
+        if not self.claim.arms:
+            return "predicted only: `python -m yolo_core plan --verify` has to run on the card"
         if any(map(math.isnan, self.effects)):
             return "an arm stands at the floor: there is nothing to divide by"
         if len(self.seeds) < MIN_SEEDS:
@@ -130,8 +134,20 @@ def _box_gain(dense: Metrics, conv: Metrics, short: Metrics, unfrozen: Metrics) 
     return (iou[3] - iou[2]) - (iou[1] - iou[0])
 
 
+@cache
+def _head_margin() -> float:
+    """GiB, predicted for ResNet18 at 448 px under Adam, one picture at a time, the planner's reserve included: by how much the full head
+    oversteps a card of 6 GiB, or by how much the compressed one stays below, whichever is less."""
+    from yolo_core.study.config import RunConfig
+    from yolo_core.study.memory import GIB, RESERVE_GIB, predict  # here: who only reads a register need not wait for it
+
+    config = RunConfig(backbone="resnet18", image_size=448, optimiser="adam")
+    full, compressed = (predict(replace(config, head=head), 1).total / GIB + RESERVE_GIB for head in ("full", "compressed"))
+    return min(full - 6, 6 - compressed)
+
+
 WRITE_UP, RIVAL, ENGINEERING = "write-up", "rival", "engineering"
-BASELINE, FOCAL, TRANSFER, FINETUNE = (f"notebooks/{name}" for name in ("baseline", "focal", "transfer", "finetune"))
+BASELINE, FOCAL, TRANSFER, FINETUNE, MEMORY = (f"notebooks/{name}" for name in ("baseline", "focal", "transfer", "finetune", "memory"))
 SCRATCH = "EmojiVOC, the scratch net at half width"
 EXP_1, EXP_3, EXP_3_CONV = ("baseline", "compressed"), ("focal", "mse"), ("focal", "mse-conv")
 
@@ -422,6 +438,19 @@ CLAIMS: tuple[Claim, ...] = (
         overturn="A term of the loss that is not a sum over images, such as the released focal reduction.",
     ),
     Claim(
+        "H2",
+        ENGINEERING,
+        "Cutting the head is what makes 6 GB enough",
+        "one picture at a time, the full head oversteps 6 GiB and the compressed head does not (effect: the smaller margin, GiB)",
+        (),
+        _head_margin,
+        0.0,
+        above=True,
+        page=MEMORY,
+        scope="ResNet18 at 448 px under Adam",
+        overturn="A card of 6 GB on which the full head trains.",
+    ),
+    Claim(
         "H3",
         WRITE_UP,
         "Accumulation keeps the optimiser stable",
@@ -452,7 +481,9 @@ def interval_95(values: Iterable[float]) -> tuple[float, float] | None:
 
 
 def judge(claim: Claim, records: Iterable[Mapping[str, Any]]) -> Finding:
-    """What the records say of a claim. Only seeds that have a record in every arm of the claim count."""
+    """What the records say of a claim. Only seeds that have a record in every arm of the claim count; without arms, none decides."""
+    if not claim.arms:
+        return Finding(claim, (), (), claim.effect(), None, "INCONCLUSIVE")
     by_arm: dict[Arm, dict[int, Metrics]] = {arm: {} for arm in claim.arms}
     for record in records:
         config = record["config"]
@@ -495,6 +526,8 @@ def register(records: Iterable[Mapping[str, Any]]) -> list[Finding]:
 
 def told(finding: Finding) -> str:
     """The effect with its interval in words: "0.54 (0.41 to 0.67)", or why there is none."""
+    if not finding.claim.arms:
+        return f"{finding.effect:.2g}, predicted"
     if not finding.seeds:
         return "not run"
     if math.isnan(finding.effect):
@@ -524,7 +557,7 @@ def cards(findings: Iterable[Finding]) -> str:
     found = []
     for f in findings:
         c = f.claim
-        effect = f"{told(f)}, {len(f.seeds)} seeds"
+        effect = f"{told(f)}, {len(f.seeds)} seeds" if c.arms else told(f)
         if f.resolution is not None and math.isfinite(f.resolution):
             effect += f"; these seeds could have told a difference of {f.resolution:.2g} from the threshold"
         verdict = badge(f) + (f" {f.why}." if f.why else "")

@@ -57,6 +57,8 @@ class RunConfig:
     effective_batch: int = 16
     micro_batch: int = 16
     precision: str = "32-true"
+    checkpoint_activations: bool = False  # the backward pass runs the backbone's blocks again instead of keeping what they held
+    compile: bool = False  # the net of a training step, by torch.compile
     # what is looked at
     score_epochs: int = 1  # score the val split every so many epochs (and at the end)
     probe_steps: int = 0  # record gradients every so many steps; 0: never
@@ -74,6 +76,8 @@ class RunConfig:
             raise InputError("cache_features needs a backbone that stands still; set freeze_weights and batchnorm='frozen' as well")
         if self.cache_features and self.augment:
             raise InputError("augment changes the pictures of every epoch, and cache_features sees them once; set one of the two")
+        if self.compile and self.checkpoint_activations:
+            raise InputError("compile decides itself what to compute again, and refuses checkpoint_activations; set one of the two")
         if not self.lr > 0:
             raise InputError(f"lr must be above 0; got {self.lr}")
 
@@ -99,6 +103,7 @@ class RunConfig:
             self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_bias
         )
         freeze(detector, weights=self.freeze_weights, statistics=self.batchnorm == "frozen")
+        detector.backbone.recompute = self.checkpoint_activations
         return detector
 
     @property

@@ -58,7 +58,7 @@ def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
 
     The loss is stood in for by a sum of squares of the outputs: its masks depend on data that fake tensors do not have, and its own
     tensors are a few hundred kilobytes. Two optimiser steps are taken, because the first has no optimiser state yet; where an
-    effective batch takes several micro-batches, two of them are, because the second finds the first one's gradients.
+    effective batch takes several micro-batches, the second step is of two, because the second finds the first one's gradients.
     """
     micro = micro_batch or config.micro_batch
     with FakeTensorMode():
@@ -66,7 +66,7 @@ def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
         optimiser = make_optimiser(detector, config)
         _frozen_as_buffers(detector)
         images = torch.zeros(micro, 3, config.image_size, config.image_size)
-        tracker = MemTracker()
+        tracker = _Tracker()
         tracker.track_external(detector, optimiser, images)
         with tracker:
             _take_steps(detector, optimiser, images, config, before_each=tracker.reset_mod_stats)
@@ -76,9 +76,26 @@ def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
             name = getattr(kind, "value", kind)
             if name in PARTS:
                 found[PARTS[name]] += int(size)
-    if found["temporary"]:  # only a backward pass holds such: there, and only there, kernels copy weights
-        found["temporary"] += _kernel_copies(detector)
     return Peak(found)
+
+
+class _Tracker(MemTracker):
+    """With what happens inside a kernel, below the tracker's sight: the backward pass of a convolution lays out its weight and the
+    weight's gradient anew."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        see, copies = super().__torch_dispatch__, []
+        if func is torch.ops.aten.convolution_backward.default and args[-1][1]:  # where a gradient of the weight is asked for
+            copies = [see(torch.ops.aten.empty_like.default, types, (args[2],)) for _ in range(2)]
+        found = see(func, types, args, kwargs)
+        del copies
+        return found
+
+    def _update_peak_stats(self, peak_state):
+        """The peak of the whole alone: one for every module would take longer than all the rest."""
+        modules, self.memory_tracking = self.memory_tracking, {}
+        super()._update_peak_stats(peak_state)
+        self.memory_tracking = modules
 
 
 def _frozen_as_buffers(detector: nn.Module) -> None:
@@ -97,9 +114,9 @@ def _take_steps(
     config: RunConfig,
     before_each: Callable[[], None] = lambda: None,
 ) -> None:
-    """Two steps of the optimiser, each of two micro-batches where an effective batch takes several."""
-    for _ in range(2):
-        for _ in range(2 if len(images) < config.effective_batch else 1):
+    """Two steps of the optimiser, the second of two micro-batches where an effective batch takes several."""
+    for micro_batches in (1, 2 if len(images) < config.effective_batch else 1):
+        for _ in range(micro_batches):
             before_each()
             _micro_batch(detector, images, config)
         optimiser.step()
@@ -113,13 +130,6 @@ def _micro_batch(detector: nn.Module, images: torch.Tensor, config: RunConfig) -
     with torch.autocast(images.device.type, kind) if half else nullcontext():
         outputs = detector(images)
     outputs.float().square().sum().backward()
-
-
-def _kernel_copies(detector: nn.Module) -> int:
-    """Bytes of two copies of the largest trained convolution's weight: kernels lay out a weight and its gradient anew, which the
-    tracker does not see."""
-    weights = [m.weight for m in detector.modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad]
-    return 2 * max((w.numel() * w.element_size() for w in weights), default=0)
 
 
 @dataclass(frozen=True)
@@ -221,6 +231,7 @@ def _levers(config: RunConfig, peak: Peak) -> dict[str, float]:
         "SGD": {"optimiser": "sgd"},
         "half precision": {"precision": "16-mixed"},
         "frozen backbone": {"freeze_weights": True, "batchnorm": "frozen"},
+        "checkpointed activations": {"checkpoint_activations": True},
     }
     found = {}
     for name, change in changes.items():

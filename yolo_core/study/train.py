@@ -28,6 +28,7 @@ from yolo_core.errors import InputError
 from yolo_core.study.accumulation import gap
 from yolo_core.study.batchnorm import drift, recomputed, snapshot
 from yolo_core.study.checkpoint import Checkpoints, beside
+from yolo_core.study.compilation import compiled, explained
 from yolo_core.study.config import RunConfig
 from yolo_core.study.features import FeatureData
 from yolo_core.study.probes import GradientProbe, NoiseProbe
@@ -115,12 +116,15 @@ class Training:
     """A detector with all that a step of its training needs; `state` and `load` say where it stands."""
 
     def __init__(self, config: RunConfig, fabric: Fabric, start: Run | None) -> None:
+        if config.compile and fabric.world_size > 1:
+            raise InputError("--compile works in one process alone; leave it out, or torchrun")
         self.config, self.fabric = config, fabric
         self.detector = config.detector().to(memory_format=torch.channels_last)
         if start is not None:
             self.detector.load_state_dict(start.weights())
         self.statistics_before = snapshot(self.detector.backbone)
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
+        self.net = compiled(self.detector) if config.compile else self.detector
         self.loss, self.grid = config.loss(), config.grid()
         every = config.probe_steps if fabric.world_size == 1 else 0  # a look sees one process's part of a gradient, which means nothing
         self.probe, self.noise = GradientProbe(every, self.loss), NoiseProbe(math.ceil(every / 5))
@@ -160,7 +164,8 @@ class Training:
         """One effective batch of `whole` pictures over all processes; a device out of memory takes it again in micro-batches of half."""
         while True:
             try:
-                return self._accumulate(images, targets, whole, watch)
+                with explained():
+                    return self._accumulate(images, targets, whole, watch)
             except torch.OutOfMemoryError as error:
                 self.optimiser.zero_grad()
                 torch.cuda.empty_cache()
@@ -210,7 +215,7 @@ class Training:
         if self.fabric.world_size > 1:
             return self.model(inputs, features=self.config.cache_features).float()
         with self.fabric.autocast():
-            return self.detector(inputs, features=self.config.cache_features).float()
+            return self.net(inputs, features=self.config.cache_features).float()
 
     def score(self, inputs: torch.Tensor, targets: list[dict]) -> tuple[torch.Tensor, dict[str, Any]]:
         """Outputs and `scoring.score` on a split."""
