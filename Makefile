@@ -28,7 +28,7 @@ help: ## list the targets
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
 	@$(PY) -m yolo_core book --profile $(PROFILE)
 
-# Two processes of half the cores each: on two cores half as fast again as one process with two threads. The MALLOC names: see execute.py.
+# Two processes of half the cores each: on two cores half as fast again as one process with two threads. The MALLOC names: see notebook.py.
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
 	@MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 \
 	  $(PY) -m yolo_core reference --profile $(PROFILE) --workers $(WORKERS)
@@ -43,9 +43,9 @@ lint: $(READY) ## style and imports, by ruff
 unit: $(READY) ## unit tests, on two processes
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not browser" tests
 
-notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared
-	@YOLO_PROFILE=smoke YOLO_NUMBERS=$(CURDIR)/_build/smoke/nbval JUPYTER_PLATFORM_DIRS=1 $(PY) -m pytest -q \
-	  -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared, on two processes
+	@YOLO_PROFILE=smoke YOLO_NUMBERS=$(CURDIR)/_build/smoke/nbval JUPYTER_PLATFORM_DIRS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q \
+	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium
 	@$(PY) -m pytest -q -m browser tests/test_pages.py tests/test_flow_page.py

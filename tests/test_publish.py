@@ -10,7 +10,8 @@ import pytest
 from yolo_core.errors import InputError
 from yolo_core.study import numbers, publish
 from yolo_core.study.code_hash import code_hash, modules
-from yolo_core.study.execute import ExecutionError, _clean, data_key, execute, source_key
+from yolo_core.study.execute import data_key, execute, source_key
+from yolo_core.study.notebook import ExecutionError, _clean
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
@@ -61,7 +62,7 @@ def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, 
     assert "The value is 0.031." in (index.parent / "notebooks/page.html").read_text()
     assert (index.parent / "plotly.min.js").exists() and (index.parent / "mathjax/tex-svg-full.js").exists()
     assert [file.name for file in (book / "notebooks").iterdir()] == ["page.ipynb"], "products stay out of the sources"
-    monkeypatch.setattr("yolo_core.study.execute._run", lambda *_: pytest.fail("the notebook ran again"))
+    monkeypatch.setattr("yolo_core.study.execute.side_by_side", lambda *_: pytest.fail("the notebook ran again"))
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("the pages were built again"))
     capsys.readouterr()
     assert build(book) == index and capsys.readouterr().out == ""

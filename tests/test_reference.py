@@ -9,6 +9,7 @@ import pytest
 from yolo_core.study import claims, experiments, reference
 from yolo_core.study.canary import canary, compare
 from yolo_core.study.experiments import EXPERIMENTS
+from yolo_core.study.locks import alone
 from yolo_core.study.records import write_run
 
 PLANNED = sorted({(name, arm) for name, arm, _ in reference.jobs()})
@@ -105,7 +106,7 @@ def test_a_training_that_bursts_is_stored_as_such_and_is_no_evidence(trained):
 def test_a_job_that_another_process_holds_is_passed_over(trained):
     done, _ = trained
     first = next(reference.jobs())
-    with reference._mine("pocket-{}-{}-{}".format(*first)) as mine:
+    with alone(reference._out("pocket", *first)) as mine:
         assert mine
         reference.run_all("pocket", most=3)
     assert first not in done and done

@@ -22,6 +22,7 @@ from yolo_core.data.voc import VocData
 from yolo_core.errors import InputError
 from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.config import RunConfig, config_from_dict
+from yolo_core.study.locks import alone
 from yolo_core.study.paths import data_folder, runs_folder
 from yolo_core.study.records import Run, read_run, run_key
 from yolo_core.study.train import train
@@ -223,10 +224,11 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     size = chosen.base.get("image_size", RunConfig.image_size)
     drawn_by = code_hash(modules("yolo_core.data.emoji"))
     made, stamp = f"{drawn_by} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
-    if not stamp.exists() or stamp.read_text() != made:
-        shutil.rmtree(folder, ignore_errors=True)
-        emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
-        stamp.write_text(made)
+    with alone(folder):
+        if not stamp.exists() or stamp.read_text() != made:
+            shutil.rmtree(folder, ignore_errors=True)
+            emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
+            stamp.write_text(made)
     return folder
 
 
@@ -267,20 +269,21 @@ def run(
     watch: Callable[[dict[str, pd.DataFrame]], None] | None = None,
 ) -> Run:
     """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained, after the run that it
-    starts from.
+    starts from. Of several processes that ask for it at once, one trains it and the others wait.
 
     out: train into this folder if it is not there yet, and keep no weights. watch: called with the probe's tables as they grow, or once
     with those of a run that is loaded.
     """
     config, data, code = resolve(name, arm, profile, seed), profile_data(profile, progress), training_code()
     folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{_key(config, profile, data, code)[:10]}"
-    if (folder / "record.json").exists():
-        found = read_run(folder)
-        if watch is not None:
-            watch({table: found.table(table) for table in ("terms", "cells")})
-        return found
-    start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress)
-    return train(config, *data, out or folder, code=code, start=start, progress=progress, keep_weights=out is None, watch=watch)
+    with alone(folder):
+        if (folder / "record.json").exists():
+            found = read_run(folder)
+            if watch is not None:
+                watch({table: found.table(table) for table in ("terms", "cells")})
+            return found
+        start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress)
+        return train(config, *data, out or folder, code=code, start=start, progress=progress, keep_weights=out is None, watch=watch)
 
 
 def finished(profile: str) -> list[Run]:

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import Backbone
+from yolo_core.study.locks import alone
 
 
 class FeatureData(VocData):
@@ -28,8 +29,9 @@ class FeatureData(VocData):
     def __init__(self, data: VocData, backbone: Backbone, device: torch.device | str = "cpu", progress: bool = True) -> None:
         vars(self).update(vars(data))
         self._file = self._folder / f"features-{_key(data, backbone)}.npy"
-        if not self._file.exists():
-            _build(self._file, data, backbone, device, progress)
+        with alone(self._file):
+            if not self._file.exists():
+                _build(self._file, data, backbone, device, progress)
         self._map()
 
     def _map(self) -> None:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from yolo_core.errors import InputError
 from yolo_core.study.code_hash import code_hash, modules
-from yolo_core.study.execute import ExecutionError, execute, numbers_of, output, tree_hash
+from yolo_core.study.execute import clock, execute, tree_hash
+from yolo_core.study.notebook import ExecutionError, numbers_of, output
 from yolo_core.study.numbers import merge, write_json
 from yolo_core.study.paths import ROOT
 
@@ -42,7 +43,7 @@ def main(profile: str = "pocket") -> int:
     except (InputError, ExecutionError, PublishError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{index}\n{_clock(time.monotonic() - started)}")
+    print(f"{index}\n{clock(time.monotonic() - started)}")
     return 0
 
 
@@ -50,10 +51,10 @@ def main(profile: str = "pocket") -> int:
 
 
 def prepare(profile: str) -> None:
-    """See to the profile's data. InputError for a profile that does not exist."""
+    """See to the profile's data, made and decoded before several ask for them. InputError for a profile that does not exist."""
     from yolo_core.study import experiments
 
-    experiments.prepare_data(profile)
+    experiments.profile_data(profile)
 
 
 def conclude(profile: str) -> dict[str, dict]:
@@ -191,20 +192,16 @@ def _complaints(log: str, source: Path) -> str:
 
 def _report(profile: str, record: dict[str, dict]) -> dict[str, object]:
     """What the status page says of this build, ready to print: {{ build.profile }}, {{ build.notebooks }} (a table), ..."""
-    rows = [f"| [](/{name}) | {entry['executed']} | {_clock(entry['seconds'])} |" for name, entry in record.items()]
+    rows = [f"| [](/{name}) | {entry['executed']} | {clock(entry['seconds'])} |" for name, entry in record.items()]
     latest = max(record.values(), key=lambda entry: entry["executed"], default={"python": "", "system": "", "packages": {}})
     return {
         "profile": profile,
         "python": latest["python"],
         "system": latest["system"],
-        "time": _clock(sum(entry["seconds"] for entry in record.values())),
+        "time": clock(sum(entry["seconds"] for entry in record.values())),
         "notebooks": "\n".join(["| page | run | time |", "|:--|:--|--:|", *rows]),
         "packages": "\n".join(["| package | version |", "|:--|:--|", *(f"| {n} | {v} |" for n, v in sorted(latest["packages"].items()))]),
     }
-
-
-def _clock(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
 def _made(folder: Path) -> Path:

@@ -6,11 +6,9 @@ Inside: `PLAN`, `FOLDER`, `jobs`, `run_all`, `stored`, `check`.
 run ends, whatever it says. A change of code does not void a record as long as its arm's canary sings the same (`check`).
 """
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from tqdm.auto import tqdm
 from yolo_core.study import experiments
 from yolo_core.study.canary import canary, compare
 from yolo_core.study.config import config_from_dict
+from yolo_core.study.locks import alone
 from yolo_core.study.paths import BUILD, ROOT
 from yolo_core.study.records import Run, read_run, write_run
 
@@ -80,7 +79,7 @@ def _work(profile: str, most: int | None, workers: int) -> int:
     data = _fingerprints(profile)
     missing = [job for job in jobs() if not is_stored(profile, *job, data)][: None if workers > 1 else most]
     for name, arm, seed in tqdm(missing, desc="reference runs", unit="run"):
-        with _mine(f"{profile}-{name}-{arm}-{seed}") as mine:
+        with alone(_out(profile, name, arm, seed), wait=False) as mine:
             if mine and trained != most and not is_stored(profile, name, arm, seed, data):
                 _run(profile, name, arm, seed)
                 trained += 1
@@ -88,7 +87,7 @@ def _work(profile: str, most: int | None, workers: int) -> int:
 
 
 def _run(profile: str, name: str, arm: str, seed: int) -> None:
-    out = BUILD / "reference" / f"{profile}-{name}-{arm}-{seed}"
+    out = _out(profile, name, arm, seed)
     # A run that others start from stays where they look for its weights.
     keep = f"{name}/{arm}" in {arm.get("start") for trial in experiments.EXPERIMENTS.values() for arm in trial.arms.values()}
     try:
@@ -102,6 +101,11 @@ def _run(profile: str, name: str, arm: str, seed: int) -> None:
         _write_canary(file, profile, name, arm)
 
 
+def _out(profile: str, name: str, arm: str, seed: int) -> Path:
+    """Where a run is trained before its record is stored."""
+    return BUILD / "reference" / f"{profile}-{name}-{arm}-{seed}"
+
+
 def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: ArithmeticError) -> Run:
     """A training that burst is a result as well: a record that says at which step, and that no claim can draw a figure from."""
     record = {
@@ -113,20 +117,6 @@ def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: Arit
         "failed": str(error),
     }
     return write_run(out, record, {}, {})
-
-
-@contextmanager
-def _mine(job: str) -> Iterator[bool]:
-    """Whether no other process holds the job; held until the context ends, or the process does."""
-    folder = BUILD / "reference"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{job}.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def place(profile: str, name: str, arm: str, seed: int) -> Path:

@@ -1,0 +1,136 @@
+"""Notebooks side by side: what runs when, what a failure stops, and that no process stays behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from test_publish import write_notebook
+
+from yolo_core.study import execute as execute_module
+from yolo_core.study.execute import execute, shares
+from yolo_core.study.notebook import ExecutionError
+
+ROOT = Path(__file__).resolve().parents[1]
+# Kernels stand in the book's folder. A notebook that waits in vain fails.
+WAIT = "import pathlib, time\n\nuntil = time.monotonic() + 60\nwhile not pathlib.Path({!r}).exists():\n    assert time.monotonic() < until"
+WAIT += ", 'waited in vain'\n    time.sleep(0.05)"
+
+
+def touch(name: str) -> str:
+    return f"import pathlib\n\npathlib.Path({name!r}).touch()"
+
+
+def run(book: Path, *names: str) -> dict[str, dict]:
+    return execute([f"notebooks/{name}.ipynb" for name in names], "smoke", book / "_build", lambda profile: None, root=book)
+
+
+@pytest.fixture
+def two_at_a_time(monkeypatch):
+    monkeypatch.setattr(execute_module, "shares", lambda: (2, 3))
+
+
+def test_two_notebooks_run_side_by_side_each_with_its_share_of_the_cores(tmp_path, two_at_a_time, capfd):
+    """Each waits for the other; the journal and the record are in the book's order all the same."""
+    write_notebook(tmp_path / "notebooks/first.ipynb", touch("from-first"), WAIT.format("from-second"), "time.sleep(1)")
+    threads = 'import os\nfrom yolo_core.study import numbers\n\nnumbers.publish("second", threads=os.environ["OMP_NUM_THREADS"])'
+    write_notebook(tmp_path / "notebooks/second.ipynb", touch("from-second"), WAIT.format("from-first"), threads)
+    record = run(tmp_path, "first", "second")
+    assert list(record) == ["notebooks/first.ipynb", "notebooks/second.ipynb"]
+    assert json.loads((tmp_path / "_build/execution.json").read_text()) == record
+    assert json.loads((tmp_path / "_build/numbers/notebooks-second/second.json").read_text()) == {"threads": "3"}
+    said = capfd.readouterr()
+    assert said.err == "" and [line.split(" in ")[0] for line in said.out.splitlines()] == [
+        "notebooks/first.ipynb: begun",
+        "notebooks/second.ipynb: begun",
+        "notebooks/second.ipynb: done",
+        "notebooks/first.ipynb: done",
+    ]
+
+
+def test_a_failure_lets_what_runs_beside_it_end_and_begins_nothing_more(tmp_path, two_at_a_time):
+    write_notebook(tmp_path / "notebooks/first.ipynb", "1 / 0")
+    write_notebook(tmp_path / "notebooks/second.ipynb", WAIT.format("_build/failed/first.ipynb"), "time.sleep(1)")
+    write_notebook(tmp_path / "notebooks/third.ipynb", touch("from-third"))
+    with pytest.raises(ExecutionError, match=r"^notebooks/first\.ipynb, the code cell .*ZeroDivisionError") as caught:
+        run(tmp_path, "first", "second", "third")
+    assert str(caught.value).endswith("make book PROFILE=smoke")
+    assert list(json.loads((tmp_path / "_build/execution.json").read_text())) == ["notebooks/second.ipynb"]
+    assert (tmp_path / "_build/notebooks/second.ipynb").exists() and not (tmp_path / "from-third").exists()
+
+
+def test_a_process_that_is_killed_is_a_failure_in_a_sentence(tmp_path, two_at_a_time):
+    write_notebook(tmp_path / "notebooks/first.ipynb", "import os, signal\n\nos.kill(os.getppid(), signal.SIGKILL)")
+    with pytest.raises(ExecutionError, match=r"first\.ipynb: its process ended early, with exit status -9.*make book PROFILE=smoke$"):
+        run(tmp_path, "first")
+
+
+def test_what_took_longest_last_time_comes_first_and_what_is_new_before_it(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(execute_module, "shares", lambda: (1, 1))
+    for name, seconds in (("short", 0), ("long", 2)):
+        write_notebook(tmp_path / f"notebooks/{name}.ipynb", f"import time\n\ntime.sleep({seconds})")
+    run(tmp_path, "short", "long")
+    for name in ("short", "long", "new"):
+        write_notebook(tmp_path / f"notebooks/{name}.ipynb", "1")
+    capfd.readouterr()
+    assert list(run(tmp_path, "short", "long", "new")) == [f"notebooks/{name}.ipynb" for name in ("short", "long", "new")]
+    begun = [line.split(".")[0] for line in capfd.readouterr().out.splitlines() if line.endswith("begun")]
+    assert begun == ["notebooks/new", "notebooks/long", "notebooks/short"]
+
+
+@pytest.mark.parametrize(("gpu", "threads", "expected"), [(False, 2, (2, 1)), (False, 8, (2, 4)), (False, 1, (1, 1)), (True, 8, (1, 8))])
+def test_two_share_the_cores_and_nobody_shares_a_gpu(monkeypatch, gpu, threads, expected):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert shares() == expected
+
+
+MAIN = """
+import sys
+from pathlib import Path
+from yolo_core.study import execute
+
+if __name__ == "__main__":
+    execute.shares = lambda: (2, 1)
+    root = Path(sys.argv[1])
+    execute.execute(["notebooks/a.ipynb", "notebooks/b.ipynb"], "smoke", root / "_build", lambda profile: None, root=root)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")  # one that has ended and that nobody has asked for is still listed
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_kernel_outlives_a_build_that_is_stopped(tmp_path, how):
+    for name in "ab":
+        pids = f"import os\n\nopen('pids-{name}', 'w').write(f'{{os.getppid()}} {{os.getpid()}}')"
+        write_notebook(tmp_path / f"notebooks/{name}.ipynb", pids, touch(f"ready-{name}"), "import time\n\ntime.sleep(600)")
+    (tmp_path / "main.py").write_text(MAIN)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "main.py", str(tmp_path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as build:
+        try:
+            until = time.monotonic() + 60
+            while not all((tmp_path / f"ready-{name}").exists() for name in "ab"):
+                assert time.monotonic() < until and build.poll() is None, build.stderr.read().decode()
+                time.sleep(0.05)
+            build.send_signal(how)
+            assert build.wait(30) != 0
+        finally:
+            build.kill()
+    pids = [int(pid) for name in "ab" for pid in (tmp_path / f"pids-{name}").read_text().split()]
+    assert len(set(pids)) == 4
+    until = time.monotonic() + 15
+    while left := [pid for pid in pids if alive(pid)]:
+        assert time.monotonic() < until, f"{left} are still there"
+        time.sleep(0.1)
