@@ -4,7 +4,7 @@ import pytest
 
 from yolo_core.errors import InputError
 from yolo_core.study.claims import CLAIMS
-from yolo_core.study.experiments import EXPERIMENTS, PROFILES, resolve
+from yolo_core.study.experiments import EXPERIMENTS, ONE_RATE, PROFILES, RELEASED, resolve
 
 ARMS = [(name, arm) for name, experiment in EXPERIMENTS.items() for arm in experiment.arms]
 
@@ -32,3 +32,12 @@ def test_every_claim_names_arms_that_exist():
 def test_what_does_not_exist_is_refused_with_what_does(name, arm, profile):
     with pytest.raises(InputError, match="'x'; choose one of|no arm 'x'; choose one of"):
         resolve(name, arm, profile)
+
+
+def test_on_the_card_each_stage_learns_at_the_rate_it_is_said_to():
+    card = {arm: resolve(*arm, "rtx2060") for arm in ARMS}
+    assert card["baseline", "compressed"].lr == card["baseline", "released"].lr == RELEASED["lr"]
+    assert card["focal", "mse"].lr == card["transfer", "scratch"].lr == resolve("focal", "mse", "pocket").lr
+    assert card["finetune", "fresh"].lr == card["finetune", "continued"].lr == ONE_RATE["lr"]
+    assert {c.effective_batch for arm, c in card.items() if arm != ("accumulation", "batch-2")} == {16}
+    assert all(card[arm].lr == resolve(*arm, "pocket").lr for arm in ARMS if card[arm].head == "conv" and arm[0] != "baseline")

@@ -23,6 +23,7 @@ ALLOWED = {
     # names and dates
     r"\bVOC 20\d\d\b": "a data set",
     r"\bmAP@\.5\b": "a metric",
+    r"\bRTX 2060\b": "a card",
     r"\bExp [1-4]\b": "an experiment of the write-up",
     r'"From 0\.3"': "an arm",
     r"\b(in|of|since|before) (19|20)\d\d\b": "a year",

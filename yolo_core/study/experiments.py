@@ -56,6 +56,19 @@ class Experiment:
 
 SHARES = {"quarter": 4, "half": 2}  # and how many times the epochs
 
+# Micro-batch and learning rate on the card, in one place; what an arm states goes before it. Every micro-batch is one that `plan` says
+# fits 6 GiB. From scratch and in fine-tuning the rate is the write-up's, dense heads on a frozen backbone learn at the pocket profile's,
+# convolutional ones at CONV's.
+ON_THE_CARD: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "baseline": changes(micro_batch=16, lr=1e-4),
+        "focal": changes(micro_batch=16, lr=2e-4),
+        "transfer": changes(micro_batch=16, lr=2e-4),
+        "finetune": changes(micro_batch=16, lr=1e-5),
+        "accumulation": changes(micro_batch=16, lr=1e-3),
+    }
+)
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "64 emoji scenes, a few steps: does everything run?",
@@ -77,6 +90,7 @@ PROFILES: dict[str, Profile] = {
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
         changes(image_size=448, epochs=100, precision="16-mixed", probe_steps=500, score_epochs=5, backbone="resnet18"),
+        per_experiment=ON_THE_CARD,
         volumes=changes(quarter=1429, half=2858),
     ),
 }

@@ -51,9 +51,11 @@ def main(profile: str = "pocket") -> int:
 
 
 def prepare(profile: str) -> None:
-    """See to the profile's data, made and decoded before several ask for them. InputError for a profile that does not exist."""
-    from yolo_core.study import experiments
+    """Say what the profile will take and see to its data, made and decoded before several ask for them. InputError for a profile that
+    does not exist, and for a disk too small."""
+    from yolo_core.study import estimate, experiments
 
+    estimate.announce(profile)
     experiments.profile_data(profile)
 
 

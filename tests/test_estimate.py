@@ -1,0 +1,153 @@
+"""The estimate of a whole study: sums by hand, what it counts, and what it says before anything starts."""
+
+import ast
+import json
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+from yolo_core.errors import InputError
+from yolo_core.study import estimate, experiments, publish
+from yolo_core.study.config import RunConfig
+from yolo_core.study.cost import MACHINES, Assumed, Work
+from yolo_core.study.estimate import BOOK, announce, run_seconds, table
+
+ROOT = Path(__file__).resolve().parents[1]
+CARD = MACHINES["RTX 2060"]
+IMAGES = 5717 + 5823
+
+
+def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
+    """Every cell that calls `experiments.run` is executed with a stand-in that notes what it is asked for."""
+    asked = set()
+    monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
+    monkeypatch.setattr(experiments, "profile_data", lambda *_: (MagicMock(), MagicMock()))
+    monkeypatch.setattr("yolo_core.study.live.Live", MagicMock())
+    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = ["".join(c["source"]) for c in json.loads(file.read_text())["cells"] if c["cell_type"] == "code"]
+        for cell in cells:
+            if any(isinstance(node, ast.Call) and ast.unparse(node.func) == "experiments.run" for node in ast.walk(ast.parse(cell))):
+                exec(compile(cell, file.name, "exec"), {"profile": "smoke", "seed": 0})
+    assert asked == set(BOOK)
+
+
+def test_a_run_is_its_steps_and_its_scorings_by_hand(monkeypatch):
+    """Ten pictures in batches of 4 are three steps; scored after epochs 2, 4 and 5, and twice more at the end."""
+    rate = CARD.flop_rate("32-true")
+    work = Work(forward=rate, backward=2 * rate, once=0.0, picture=1, weights=8, gradient=0, optimiser=0)
+    monkeypatch.setattr(estimate, "count", lambda config: work)
+    config = RunConfig(epochs=5, effective_batch=4, micro_batch=4, score_epochs=2)
+    assumed = Assumed(utilisation=0.5, launch=0.0, overlap=0.0, scoring=0.25)
+    assert run_seconds(assumed, config, 10, 7, CARD) == pytest.approx(5 * 3 * (4 * 3 / 0.5) + 5 * 7 * (1 / 0.5 + 0.25))
+    still = replace(config, batchnorm="frozen", train_images=4)
+    assert run_seconds(assumed, still, 10, 7, CARD) == pytest.approx(5 * 1 * (4 * 3 / 0.5) + 4 * 7 * (1 / 0.5 + 0.25))
+
+
+def test_disk_is_the_data_the_features_the_weights_and_three_checkpoints_by_hand():
+    found = estimate.estimate("rtx2060", [("focal", "mse", 0), ("transfer", "frozen-random", 0), ("focal", "focal", 0)])
+    detector = experiments.resolve("transfer", "frozen-random", "rtx2060").detector()
+    learns = sum(4 * p.numel() for p in detector.parameters() if p.requires_grad)
+    weights = sum(t.numel() * t.element_size() for t in detector.state_dict().values())
+    assert found.disk == {
+        "Pascal VOC 2012": 4e9,
+        "decoded pictures": IMAGES * 3 * 448 * 448,
+        "features": 2 * IMAGES * 2 * 512 * 14 * 14,  # of the ImageNet backbone, and of the random one
+        "weights": 3 * weights,
+        "checkpoints": 3 * (weights + 2 * learns),
+    }
+
+
+def test_random_backbones_of_two_seeds_keep_two_sets_of_features_and_imagenet_one():
+    one, two = (estimate.estimate("rtx2060", [("transfer", "frozen-random", s) for s in range(n)]).disk["features"] for n in (1, 2))
+    assert two == 2 * one
+    one, two = (estimate.estimate("rtx2060", [("focal", "mse", s) for s in range(n)]).disk["features"] for n in (1, 2))
+    assert two == one > 0
+
+
+def test_a_run_that_others_start_from_is_counted_with_them_and_once():
+    alone, both = estimate.estimate("rtx2060", [("finetune", "continued", 0)]), [("focal", "mse", 0), ("finetune", "continued", 0)]
+    assert alone == estimate.estimate("rtx2060", both) and alone.trainings == 2
+    kept = estimate.estimate("rtx2060", both, keep_weights=False)
+    assert kept.disk["weights"] == estimate.estimate("rtx2060", [("focal", "mse", 0)]).disk["weights"]
+
+
+def test_more_runs_take_longer_and_a_faster_machine_does_not():
+    some, book = estimate.estimate("rtx2060", BOOK[:3]), estimate.estimate("rtx2060")
+    assert 0 < some.hours[0] < some.hours[1] and some.trainings == 3
+    assert all(more > less for more, less in zip(book.hours, some.hours, strict=True))
+    assert sum(book.disk.values()) > sum(some.disk.values())
+    fast = estimate.estimate("rtx2060", machine=MACHINES["H100"])
+    assert all(quick < slow for quick, slow in zip(fast.hours, book.hours, strict=True))
+
+
+@pytest.mark.parametrize("jobs", [[("baseline", "x", 0)], [("x", "compressed", 0)]])
+def test_an_arm_that_does_not_exist_is_refused(jobs):
+    with pytest.raises(InputError, match="choose one of"):
+        estimate.estimate("rtx2060", jobs)
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    """An empty data folder on a disk whose room in bytes is set by calling this."""
+    monkeypatch.setattr(estimate, "data_folder", lambda profile: tmp_path / profile)
+
+    def of(room: float) -> Path:
+        usage = namedtuple("usage", "total used free")
+        monkeypatch.setattr("shutil.disk_usage", lambda path: usage(0, 0, room) if path.exists() else pytest.fail(f"{path} is not there"))
+        return tmp_path / "rtx2060"
+
+    return of
+
+
+def test_photographs_are_announced_as_predicted_and_what_is_drawn_is_not(disk, capsys):
+    disk(1e12)
+    announce("rtx2060")
+    said, found = capsys.readouterr().out, estimate.estimate("rtx2060")
+    assert said.startswith("predicted for one RTX 2060, not measured:\n") and f"{found.trainings} trainings" in said
+    assert all(f"{size / 1e9:.1f} {name}" in said for name, size in found.disk.items())
+    announce("pocket")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_disk_too_small_is_refused_in_one_sentence_and_what_is_there_counts(disk):
+    whole = sum(estimate.estimate("rtx2060").disk.values())
+    data = disk(whole - 1)
+    with pytest.raises(InputError, match=r"18\.1 GB are still to be written and the disk has 18\.1 GB free; free some space") as caught:
+        announce("rtx2060")
+    assert "\n" not in str(caught.value)
+    disk(whole)
+    announce("rtx2060")
+    (data / "VOCdevkit/VOC2012").mkdir(parents=True)
+    disk(whole - 4e9)
+    announce("rtx2060")
+    disk(whole - 4e9 - 1)
+    with pytest.raises(InputError, match="still to be written"):
+        announce("rtx2060")
+    (data / ".cache").mkdir()
+    (data / ".cache/images.npy").write_bytes(b"1")
+    announce("rtx2060")
+
+
+def test_the_book_says_what_it_will_take_before_it_asks_for_data(disk, monkeypatch, capsys):
+    disk(1e12)
+    monkeypatch.setattr(experiments, "prepare_data", lambda profile: print("data"))
+    publish.prepare("rtx2060")
+    assert capsys.readouterr().out.splitlines()[-1] == "data"
+    disk(0)
+    with pytest.raises(InputError, match="free some space"):
+        publish.prepare("rtx2060")
+    assert "data" not in capsys.readouterr().out.splitlines()
+
+
+def test_the_table_shows_what_the_profile_resolves(monkeypatch):
+    lines = table("rtx2060", {"a": ("finetune", "two-rates-micro-2"), "b": ("baseline", "released")}).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    cells = [dict(zip(*([c.strip() for c in row.strip("|").split("|")] for row in (lines[0], line)), strict=True)) for line in lines[2:]]
+    assert [(c["run"], c["backbone"], c["head"], c["batch"], c["rate"]) for c in cells] == [
+        ("a (`finetune/two-rates-micro-2`)", "resnet18, trained", "conv", "8 x 2", "adamw 0.001, backbone 0.0001"),
+        ("b (`baseline/released`)", "scratch", "compressed", "1 x 16", "adam 0.0001"),
+    ]
+    assert all(float(c["peak, GiB"]) < 6 and " to " in c["hours"] for c in cells)
