@@ -1,5 +1,7 @@
 """Augmentation: boxes move with what they hold, and every epoch is told from the last by (seed, epoch, picture) alone."""
 
+import copy
+
 import pytest
 import torch
 from helpers_voc import write_tree
@@ -21,9 +23,9 @@ def painted(data):
     target = {"boxes": boxes, "labels": torch.tensor([3]), "difficult": torch.tensor([False])}
     images = torch.zeros(len(data), 3, 96, 96, dtype=torch.uint8)
     images[:, :, 36:72, 24:60] = 255
-    found = Augmented(data, seed=0)
+    found = copy.copy(data)
     found.images, found.targets = images, [target] * len(data)
-    return found
+    return Augmented(found, seed=0)
 
 
 @pytest.mark.parametrize("epoch", range(8))
@@ -73,6 +75,7 @@ def test_boxes_stay_in_the_picture_with_their_labels_and_marks(data):
         assert ((target["boxes"][:, 2:] - target["boxes"][:, :2]) * 96 >= LEAST - 1e-3).all()
 
 
-def test_augmentation_and_cached_features_exclude_each_other():
-    with pytest.raises(InputError, match="set one of the two"):
-        RunConfig(augment=True, cache_features=True, freeze_weights=True, batchnorm="frozen")
+@pytest.mark.parametrize("name", ["augment", "mosaic"])
+def test_augmentation_and_cached_features_exclude_each_other(name):
+    with pytest.raises(InputError, match=f"{name} changes the pictures of every epoch.*set one of the two"):
+        RunConfig(cache_features=True, freeze_weights=True, batchnorm="frozen", **{name: True})

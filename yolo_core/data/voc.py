@@ -1,6 +1,6 @@
 """Pascal VOC trees as training data.
 
-Inside: `VocData` (one split, read once into a uint8 cache), `loader` (its batches, in an order fixed by seed and epoch);
+Inside: `VocData` (one split, read once into a uint8 cache), `order` (in which an epoch draws its pictures), `loader` (its batches);
 and, gathered from the files beside this one, all that reads a tree: `CLASSES`, `Annotation`, `read_annotation`,
 `read_image`, `Split`, `check`, `download`.
 """
@@ -23,7 +23,7 @@ from yolo_core.data.tree import Split, check
 from yolo_core.errors import InputError
 
 __all__ = [
-    "CLASSES", "Annotation", "Split", "VocData", "check", "download", "loader", "read_annotation", "read_image",
+    "CLASSES", "Annotation", "Split", "VocData", "check", "download", "loader", "order", "read_annotation", "read_image",
 ]  # fmt: skip
 
 # Wider than uint8 [b, 3, size, size]: a subclass may put features in the place of pictures.
@@ -82,9 +82,19 @@ class VocData(Dataset):
         """Picture uint8 [3, size, size] and target."""
         return self.images[index], dict(self.targets[index])
 
+    def at(self, epoch: int, index: int) -> tuple[Num[Tensor, "c h w"], dict[str, Tensor]]:
+        """Picture and target as they are in an epoch: here, the same in all."""
+        return self[index]
+
     def __getitems__(self, indices: list[int]) -> Batch:
         """A whole batch: uint8 [b, 3, size, size] and b targets (fresh dicts: changing them changes nothing here)."""
         return self.images[indices], [dict(self.targets[index]) for index in indices]
+
+
+def order(length: int, seed: int, epoch: int) -> list[int]:
+    """The indices 0 .. length - 1 in the order in which a shuffled epoch draws them."""
+    # A pair as the seed, not a sum: seed 0 at epoch 1 must not repeat seed 1 at epoch 0.
+    return np.random.default_rng((seed, epoch)).permutation(length).tolist()
 
 
 class Batches(Sampler):
@@ -95,9 +105,7 @@ class Batches(Sampler):
     epoch * length + index, to data that differ from epoch to epoch.
     """
 
-    def __init__(
-        self, length: int, batch_size: int, shuffle: bool, seed: int, rank: int = 0, world: int = 1, by_epoch: bool = False
-    ):
+    def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int, rank: int = 0, world: int = 1, by_epoch: bool = False):
         self.length, self.batch_size, self.shuffle, self.seed = length, batch_size, shuffle, seed
         self.rank, self.world, self.by_epoch = rank, world, by_epoch
         self.epoch, self.start = 0, 0
@@ -110,12 +118,9 @@ class Batches(Sampler):
         return min(self.batch_size, self.length - batch * self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = list(range(self.length))
-        if self.shuffle:
-            # A pair as the seed, not a sum: seed 0 at epoch 1 must not repeat seed 1 at epoch 0.
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist()
+        drawn = order(self.length, self.seed, self.epoch) if self.shuffle else list(range(self.length))
         for batch in range(self.start, len(self)):
-            mine = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world]
+            mine = drawn[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world]
             yield [self.epoch * self.length + index for index in mine] if self.by_epoch else mine
 
 
@@ -131,9 +136,7 @@ class Loader(DataLoader):
         return self.batch_sampler.size(batch)
 
 
-def loader(
-    data: VocData | Subset, batch_size: int, shuffle: bool, seed: int, workers: int = 0, rank: int = 0, world: int = 1
-) -> Loader:
+def loader(data: VocData | Subset, batch_size: int, shuffle: bool, seed: int, workers: int = 0, rank: int = 0, world: int = 1) -> Loader:
     """Batches (images uint8 [b, 3, size, size], list of b targets) of `data`; the last may be smaller, none is dropped.
 
     Their order depends on `seed` (>= 0) and `set_epoch` alone, not on `workers`, and drawing them leaves torch's global

@@ -33,6 +33,8 @@ class RunConfig:
     cache_features: bool = False  # run the backbone once: for one that stands still altogether
     confidence_bias: float | None = None  # what every confidence output starts at; None: near 0
     augment: bool = False  # flip, scale, shift and recolour pictures, as the paper does
+    mosaic: bool = False  # train on mosaics of four pictures, as YOLOv4 does
+    close_mosaic: float = 0.2  # share of the steps, the last ones, whose pictures come plain again
     train_images: int | None = None  # the first so many of the training split; None: all
     # the grid and the loss
     centre: Literal["cell", "image"] = "cell"
@@ -74,10 +76,13 @@ class RunConfig:
             )
         if self.cache_features and not (self.freeze_weights and self.batchnorm == "frozen"):
             raise InputError("cache_features needs a backbone that stands still; set freeze_weights and batchnorm='frozen' as well")
-        if self.cache_features and self.augment:
-            raise InputError("augment changes the pictures of every epoch, and cache_features sees them once; set one of the two")
         if self.compile and self.checkpoint_activations:
             raise InputError("compile decides itself what to compute again, and refuses checkpoint_activations; set one of the two")
+        for name in ("augment", "mosaic"):
+            if self.cache_features and getattr(self, name):
+                raise InputError(f"{name} changes the pictures of every epoch, and cache_features sees them once; set one of the two")
+        if not 0 <= self.close_mosaic <= 1:
+            raise InputError(f"close_mosaic must be a share of the steps, 0 to 1; got {self.close_mosaic}")
         if not self.lr > 0:
             raise InputError(f"lr must be above 0; got {self.lr}")
 

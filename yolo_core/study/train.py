@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from tqdm.auto import tqdm
 
-from yolo_core.data.augment import Augmented
+from yolo_core.data.augment import Augmented, Mosaic
 from yolo_core.data.voc import VocData, loader
 from yolo_core.errors import InputError
 from yolo_core.study.accumulation import gap
@@ -65,6 +65,12 @@ def rate_factor(step: int, steps: int, config: RunConfig) -> float:
     if config.schedule == "constant":
         return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def mosaics(config: RunConfig, length: int, steps: int) -> int:
+    """How many pictures a training draws as mosaics, of `length` an epoch: those of all steps but the last `close_mosaic` of them."""
+    epoch, batch = divmod(steps - round(config.close_mosaic * steps), math.ceil(length / config.effective_batch))
+    return epoch * length + batch * config.effective_batch
 
 
 def make_fabric(precision: str) -> Fabric:
@@ -254,11 +260,13 @@ def train(
         train_data, val_data = (FeatureData(data, run.detector.backbone, fabric.device, progress) for data in (train_data, val_data))
     if config.train_images is not None:
         train_data = train_data.first(config.train_images)
+    steps = int(min(config.epochs * math.ceil(len(train_data) / config.effective_batch), max_steps or math.inf))
+    if config.mosaic:
+        train_data = Mosaic(train_data, config.seed, mosaics(config, len(train_data), steps))
     if config.augment:
         train_data = Augmented(train_data, config.seed)
     rank, world = fabric.global_rank, fabric.world_size
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed, workers=workers, rank=rank, world=world)
-    steps = int(min(config.epochs * len(batches), max_steps or math.inf))
     run.schedule(steps)
     fingerprints = fingerprints_of(train_data, val_data, start)
     key = run_key(config, fingerprints, code)
