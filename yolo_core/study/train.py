@@ -35,7 +35,6 @@ from yolo_core.study.records import Run, environment, read_run, run_key, write_r
 from yolo_core.study.scoring import cell_scores, predict, score, to_float
 
 COMPARED = 100  # pictures of the val split whose scores are kept, so that two runs' orders can be compared
-TERMS = ("box", "object", "background", "class")
 _NOTHING = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "difficult": torch.zeros(0, dtype=torch.bool)}
 Watcher = Callable[[dict[str, pd.DataFrame]], None]
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -123,7 +122,8 @@ class Training:
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
         self.loss, self.grid = config.loss(), config.grid()
         every = config.probe_steps if fabric.world_size == 1 else 0  # a look sees one process's part of a gradient, which means nothing
-        self.probe, self.noise = GradientProbe(every, self.loss), NoiseProbe(math.ceil(every / 5))
+        # Cells are what the first probe looks at; a detector at points has none.
+        self.probe, self.noise = GradientProbe(0 if config.anchor_free else every, self.loss), NoiseProbe(math.ceil(every / 5))
         self.progress = Progress(micro_batch=config.micro_batch)
         if fabric.world_size > 1:  # processes that drop the same units would be one
             torch.manual_seed(config.seed + fabric.global_rank * 1_000_003)
@@ -179,7 +179,7 @@ class Training:
             images, targets, weight = torch.zeros(1, *images.shape[1:], dtype=images.dtype), [_NOTHING], 0.0
         target = self.grid.encode(targets, config.train_on_difficult).to(fabric.device)
         divisor = whole if config.loss_reduction == "mean" else 1
-        logged = dict.fromkeys(TERMS, 0.0)
+        logged: dict[str, float] = {}
         micro = list(zip(images.split(self.progress.micro_batch), target.split(self.progress.micro_batch), strict=True))
         self.noise.begin(step, self.detector, len(micro))
         for i, (image_part, target_part) in enumerate(micro):
@@ -195,7 +195,7 @@ class Training:
                 fabric.backward(sum(terms.values()) * (weight * fabric.world_size))
                 self.noise.after_micro_batch(len(image_part))
             for name, term in terms.items():
-                logged[name] += weight * term.item()
+                logged[name] = logged.get(name, 0.0) + weight * term.item()
         self.noise.end(step)
         norm = fabric.clip_gradients(self.model, self.optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
         if fabric.world_size > 1:
@@ -287,7 +287,7 @@ def train(
                 at.step += 1
                 at.batch += 1
                 bar.update()
-                bar.set_postfix({name: f"{logged[name]:.3g}" for name in TERMS}, refresh=False)
+                bar.set_postfix({name: f"{value:.3g}" for name, value in logged.items()}, refresh=False)
                 if at.step == steps:
                     break
                 if at.batch < len(batches):  # an epoch's last step waits: its scores belong to the same checkpoint
@@ -297,7 +297,7 @@ def train(
                 outputs, metrics = run.score(val_data.images, val_data.targets)
                 at.scoring_seconds += time.perf_counter() - before
                 row = {"epoch": at.epoch, "step": at.step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]}
-                at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics["confidence"].items()})
+                at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics.get("confidence", {}).items()})
             at.epoch, at.batch = at.epoch + 1, 0
             if at.step < steps:
                 save_if_due()
@@ -340,7 +340,9 @@ def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str
         found["batchnorm"] = drift(run.statistics_before, snapshot(detector.backbone))
         with recomputed(detector, train_data.images[seen]):
             again = run.score(val_data.images, val_data.targets)[1]
-        found["batchnorm"] |= {"map_recomputed": again["map"], "object_iou_recomputed": again["object_iou"]["best"]}
+        found["batchnorm"] |= {"map_recomputed": again["map"]}
+        if "object_iou" in again:
+            found["batchnorm"] |= {"object_iou_recomputed": again["object_iou"]["best"]}
     if config.micro_batch < config.effective_batch:
         images, targets = train_data.__getitems__(list(range(min(config.effective_batch, len(train_data)))))
         target = run.grid.encode(targets, config.train_on_difficult).to(run.fabric.device)
