@@ -25,7 +25,7 @@ from yolo_core.study.records import Run, read_run, write_run
 
 FOLDER = ROOT / "records"
 SEEDS = (0, 1, 2)
-TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet", "scores.parquet")
+TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet", "scores.parquet", "conflict.parquet")
 
 # In this order, so that a stop anywhere leaves a story: first what the verdicts need, on C2, C3 and C4, the engineering, C1; then the rest.
 PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (

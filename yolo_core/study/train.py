@@ -30,7 +30,7 @@ from yolo_core.study.batchnorm import drift, recomputed, snapshot
 from yolo_core.study.checkpoint import Checkpoints, beside
 from yolo_core.study.config import RunConfig
 from yolo_core.study.features import FeatureData
-from yolo_core.study.probes import GradientProbe, NoiseProbe
+from yolo_core.study.probes import ConflictProbe, GradientProbe, NoiseProbe
 from yolo_core.study.records import Run, environment, read_run, run_key, write_run
 from yolo_core.study.scoring import cell_scores, predict, score, to_float
 
@@ -122,8 +122,8 @@ class Training:
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
         self.loss, self.grid = config.loss(), config.grid()
         every = config.probe_steps if fabric.world_size == 1 else 0  # a look sees one process's part of a gradient, which means nothing
-        # Cells are what the first probe looks at; a detector at points has none.
         self.probe, self.noise = GradientProbe(0 if config.anchor_free else every, self.loss), NoiseProbe(math.ceil(every / 5))
+        self.conflict = ConflictProbe(every if config.anchor_free else 0)
         self.progress = Progress(micro_batch=config.micro_batch)
         if fabric.world_size > 1:  # processes that drop the same units would be one
             torch.manual_seed(config.seed + fabric.global_rank * 1_000_003)
@@ -141,6 +141,7 @@ class Training:
             "rate": self.rate.state_dict(),
             "probe": self.probe.state(),
             "noise": self.noise.state(),
+            "conflict": self.conflict.state(),
             "rng": rng,
         }
 
@@ -150,6 +151,7 @@ class Training:
         self.rate.load_state_dict(state["rate"])
         self.probe.load(state["probe"])
         self.noise.load(state["noise"])
+        self.conflict.load(state["conflict"])
         self.progress = Progress(**state["progress"])
         self.progress.resumed += 1
         torch.set_rng_state(state["rng"]["cpu"])
@@ -191,6 +193,8 @@ class Training:
                     self.probe.observe(step, self.detector, outputs, target_part, terms, divisor)
                     if watch is not None:
                         watch(self.probe.tables())
+                if i == 0 and self.conflict.wants(step):
+                    self.conflict.observe(step, self.detector.head.neck, terms)
                 # Processes average their gradients; what is wanted is the sum. Alone, this multiplies by 1.
                 fabric.backward(sum(terms.values()) * (weight * fabric.world_size))
                 self.noise.after_micro_batch(len(image_part))
@@ -321,7 +325,7 @@ def train(
         "host": environment(str(fabric.device)) | {"processes": world, "halvings": at.halvings},
         "times": {"total_s": time.perf_counter() - started, "scoring_s": at.scoring_seconds, "resumed": at.resumed},
     }
-    tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables(), "noise": run.noise.table()}
+    tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables(), "noise": run.noise.table(), "conflict": run.conflict.table()}
     tables["scores"] = cell_scores(outputs[:COMPARED], config)
     written = write_run(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
     checkpoints.remove()
@@ -335,7 +339,7 @@ def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str
     # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
     seen = slice(len(val_data))
     found = {"train_split": run.score(train_data.images[seen], train_data.targets[seen])[1]}
-    found["probes"] = run.probe.summary() | {"noise_scale": run.noise.scale()}
+    found["probes"] = run.probe.summary() | run.conflict.summary() | {"noise_scale": run.noise.scale()}
     if config.batchnorm == "train":
         found["batchnorm"] = drift(run.statistics_before, snapshot(detector.backbone))
         with recomputed(detector, train_data.images[seen]):
