@@ -48,6 +48,8 @@ PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("baseline", ("conv-half", "image-centres", "low-coord", "released")),
     ("transfer", ("scratch-conv",)),
     ("baseline", ("augmented",)),
+    ("remedies", ("base", *experiments.IDEAS, "all", *(f"all-but-{idea}" for idea in experiments.IDEAS), "all-bins")),
+    ("remedies", ("mosaic", "all-mosaic", "all-tuned")),
 )
 
 
