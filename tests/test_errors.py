@@ -15,7 +15,11 @@ OBJECT = (0.0, 0.0, 0.4, 0.4)
 def kinds(detections: list[tuple], objects: list[tuple], difficult: list[bool] | None = None, cut: float = 0.1) -> dict[str, int]:
     """detections: (box, score, label); objects: (box, label). Only what occurs."""
     boxes, scores, labels = zip(*detections, strict=True) if detections else ((), (), ())
-    prediction = {"boxes": torch.tensor(boxes).view(-1, 4), "scores": torch.tensor(scores), "labels": torch.tensor(labels, dtype=torch.long)}
+    prediction = {
+        "boxes": torch.tensor(boxes).view(-1, 4),
+        "scores": torch.tensor(scores),
+        "labels": torch.tensor(labels, dtype=torch.long),
+    }
     boxes, labels = zip(*objects, strict=True) if objects else ((), ())
     target = {"boxes": torch.tensor(boxes).view(-1, 4), "labels": torch.tensor(labels, dtype=torch.long)}
     if difficult:

@@ -112,6 +112,7 @@ def test_complete_iou_pulls_a_box_that_does_not_meet_its_object_while_the_overla
 
 @given(st.floats(-6, 6), st.floats(0, 1))
 @settings(max_examples=50, deadline=None)
+@pytest.mark.equation("eq-quality")
 def test_quality_focal_is_yolov1s_and_with_gamma_zero_cross_entropy(logit, quality):
     x, q = torch.tensor([logit], dtype=torch.float64), torch.tensor([quality], dtype=torch.float64)
     torch.testing.assert_close(quality_focal(x, q).sum(), YoloLoss("qfl")._quality_focal(x, q))

@@ -30,7 +30,7 @@ def squared_box(predicted: Float[Tensor, "p 4"], truth: Float[Tensor, "p 4"], st
 
 
 def quality_focal(logits: Float[Tensor, "*n"], quality: Float[Tensor, "*n"], gamma: float = 2.0) -> Float[Tensor, "*n"]:
-    """|quality - sigmoid(logit)|^gamma times cross-entropy (Li et al., 2020, equation 6; their beta is gamma here)."""
+    """|quality - sigmoid(logit)|^gamma times cross-entropy (eq-quality; Li et al., 2020, equation 6, with beta for gamma)."""
     return (quality - logits.sigmoid()).abs().pow(gamma) * binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
 
@@ -52,7 +52,8 @@ class PointLoss(nn.Module):
     """The loss of an effective batch, as a dict of its terms, weights included: "box", "object" (points that answer for one), "background"
     and, with bins, "distribution". Sums over points and images, divided by the effective batch, so that micro-batches add up.
 
-    assign: "cell" or "aligned"; box: "squared" or "ciou" (Zheng et al., 2020); score: "squared" (linear scores) or "quality" (logits).
+    assign: "cell" or "aligned"; box: "squared" or "ciou" (eq-ciou; Zheng et al., 2020); score: "squared", of linear scores, or "quality",
+    of logits.
     """
 
     def __init__(

@@ -325,7 +325,8 @@ def train(
         "host": environment(str(fabric.device)) | {"processes": world, "halvings": at.halvings},
         "times": {"total_s": time.perf_counter() - started, "scoring_s": at.scoring_seconds, "resumed": at.resumed},
     }
-    tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables(), "noise": run.noise.table(), "conflict": run.conflict.table()}
+    tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables()}
+    tables |= {"noise": run.noise.table(), "conflict": run.conflict.table()}
     tables["scores"] = cell_scores(outputs[:COMPARED], config)
     written = write_run(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
     checkpoints.remove()
