@@ -1,13 +1,14 @@
 """Backbones: a picture in, a feature map out.
 
-Inside: `Backbone`, `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
+Inside: `Backbone`, `Pyramid` (its maps at several strides), `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
 
 All take uint8-scaled RGB in [0, 1] and normalise with ImageNet's mean and deviation themselves, so that one data path serves all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,15 +25,23 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """Normalisation and a stack of layers; `channels` and `stride` describe the map that comes out.
+    """Normalisation and a stack of layers; `channels` and `stride` describe the map that comes out, `finer` gives the channels of
+    earlier ones by their stride.
 
     `blocks` are the body's modules from first to last, each with the options of its call; where `recompute` is set, the backward pass
     runs them again instead of keeping what they held.
     """
 
-    def __init__(self, body: nn.Module, channels: int, stride: int, blocks: Sequence[tuple[nn.Module, dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        channels: int,
+        stride: int,
+        blocks: Sequence[tuple[nn.Module, dict[str, Any]]],
+        finer: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
-        self.body, self.channels, self.stride = body, channels, stride
+        self.body, self.channels, self.stride, self.finer = body, channels, stride, finer
         self.blocks, self.recompute = tuple(blocks), False
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
@@ -44,6 +53,39 @@ class Backbone(nn.Module):
         for block, options in self.blocks:
             x = recomputed(block, x, **options)
         return x
+
+    def maps(self, images: Float[Tensor, "n 3 h w"]) -> dict[int, Tensor]:
+        """The last map at each stride."""
+        x, last = (images - self.mean) / self.std, {}
+        for block, options in self.blocks:
+            x = recomputed(block, x, **options) if self.recompute else block(x, **options)
+            last[images.shape[-1] // x.shape[-1]] = x
+        return last
+
+
+class Pyramid(nn.Module):
+    """A backbone seen at several strides: its maps flattened, one after another, in one tensor, as a head for points takes them."""
+
+    def __init__(self, net: Backbone, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.net, self.strides = net, tuple(strides)
+        self.channels = [net.channels if stride == net.stride else net.finer[stride] for stride in strides]
+
+    def extra_repr(self) -> str:
+        return f"strides={self.strides}"
+
+    @property
+    def recompute(self) -> bool:
+        """As the backbone's own."""
+        return self.net.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.net.recompute = value
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k 1 1"]:
+        maps = self.net.maps(images)
+        return torch.cat([maps[stride].contiguous().flatten(1) for stride in self.strides], 1)[..., None, None]
 
 
 def scratch(image_size: int, width: float = 1.0) -> Backbone:
@@ -62,7 +104,9 @@ def scratch(image_size: int, width: float = 1.0) -> Backbone:
             layers.append(nn.MaxPool2d(2))
     body = nn.Sequential(*layers)
     starts = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-    return Backbone(body, channels[-1], 2**pools, [(body[start:end], {}) for start, end in pairwise([*starts, len(layers)])])
+    blocks = [(body[start:end], {}) for start, end in pairwise([*starts, len(layers)])]
+    # A block ends with its pool: the third reaches stride 8.
+    return Backbone(body, channels[-1], 2**pools, blocks, {2 ** (i + 1): channels[i] for i in range(2, pools - 1)})
 
 
 def resnet18(weights: str | None = None) -> Backbone:
@@ -85,7 +129,7 @@ def resnet18(weights: str | None = None) -> Backbone:
         _load(net, Path(weights))
     body = nn.Sequential(*list(net.children())[:-2])
     stem, residual = body[:4], [block for layer in body[4:] for block in layer]
-    return Backbone(body, 512, 32, [(block, {}) for block in [stem, *residual]])
+    return Backbone(body, 512, 32, [(block, {}) for block in [stem, *residual]], {8: 128, 16: 256})
 
 
 def efficientnet_lite0(weights: str | None = None) -> Backbone:
@@ -105,7 +149,7 @@ def efficientnet_lite0(weights: str | None = None) -> Backbone:
         _load(net, Path(path))
     net._conv_head = net._bn1 = net._fc = nn.Identity()  # the classifier's part
     body = _Blocks(net)
-    return Backbone(body, 320, 32, body.blocks)
+    return Backbone(body, 320, 32, body.blocks, {8: 40, 16: 112})
 
 
 class _Blocks(nn.Module):

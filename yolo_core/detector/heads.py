@@ -1,8 +1,10 @@
-"""Heads: a feature map in, S x S x (5 B + C) numbers out.
+"""Heads: feature maps in, numbers out: S x S x (5 B + C), or those of an anchor-free detector's points.
 
-Inside: `build_head`, `HEADS`, `dense`, `convolutional`, `set_confidence_bias`.
+Inside: `build_head`, `HEADS`, `dense`, `convolutional`, `set_confidence_bias`; `PointHead` with its neck `TopDown`.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo_core.detector.grid import Grid
+from yolo_core.detector.points import Points
 
-Head = Literal["full", "compressed", "conv"]
+Head = Literal["full", "compressed", "conv", "coupled", "decoupled"]
 HEADS: tuple[str, ...] = ("full", "compressed", "conv")
 
 
@@ -84,3 +87,59 @@ def set_confidence_bias(head: nn.Sequential, grid: Grid, bias: float) -> None:
     with torch.no_grad():
         # A dense layer has the numbers of all cells, a convolution those of one.
         last.bias.view(-1, grid.depth)[:, 4 : 5 * grid.B : 5] = bias
+
+
+class TopDown(nn.Module):
+    """A feature pyramid (Lin et al., 2017): every map is brought to `width` channels, and what a coarser one knows is added to the next
+    finer one. Of a single map it is a 1x1 convolution."""
+
+    def __init__(self, channels: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Sequential(*_convolution(before, width, kernel=1)) for before in channels)
+        self.smooth = nn.ModuleList(nn.Sequential(*_convolution(width, width)) for _ in channels[:-1])
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps finest first, each half the side of the one before; the same sides come out."""
+        found = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
+        for i in reversed(range(len(self.smooth))):
+            above = nn.functional.interpolate(found[i + 1], scale_factor=2.0, mode="nearest")
+            found[i] = self.smooth[i](found[i] + above)
+        return found
+
+
+class PointHead(nn.Module):
+    """The head of an anchor-free detector: a neck, and for each level box numbers and class scores from branches of their own
+    (`decoupled`, as in YOLOX: Ge et al., 2021) or from one they share. Levels share the branches and differ in the last 1x1 convolution.
+
+    rare: class scores are logits and start at this probability (Lin et al., 2017); None: linear scores, starting near 0.
+    """
+
+    def __init__(self, channels: Sequence[int], points: Points, decoupled: bool, width: int = 128, rare: float | None = None) -> None:
+        super().__init__()
+        self.points, self.decoupled = points, decoupled
+        self.shapes = [(before, side, side) for before, side in zip(channels, points.sides, strict=True)]
+        self.neck = TopDown(channels, width)
+        self.class_branch = _branch(width)
+        self.box_branch = _branch(width) if decoupled else nn.Identity()
+        self.to_scores = nn.ModuleList(nn.Conv2d(width, points.C, 1) for _ in channels)
+        self.to_box = nn.ModuleList(nn.Conv2d(width, points.numbers, 1) for _ in channels)
+        if rare is not None:
+            for layer in self.to_scores:
+                nn.init.constant_(layer.bias, -math.log((1 - rare) / rare))
+
+    def forward(self, packed: Float[Tensor, "n k 1 1"]) -> Float[Tensor, "n a d"]:
+        """The levels' maps as `Pyramid` packs them, to what every point puts out."""
+        parts = packed.flatten(1).split([math.prod(shape) for shape in self.shapes], 1)
+        maps = [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
+        found = []
+        for x, to_box, to_scores in zip(self.neck(maps), self.to_box, self.to_scores, strict=True):
+            for_class = self.class_branch(x)
+            for_box = self.box_branch(x) if self.decoupled else for_class
+            outputs = torch.cat([to_box(for_box), to_scores(for_class)], 1)
+            found.append(outputs.flatten(2).transpose(1, 2))
+        return torch.cat(found, 1)
+
+
+def _branch(width: int) -> nn.Sequential:
+    return nn.Sequential(*_convolution(width, width), *_convolution(width, width))

@@ -1,26 +1,27 @@
 """The detector: backbone and head.
 
-Inside: `Detector`, `build_detector`, `freeze`, `batchnorms`.
+Inside: `Detector`, `build_detector`, `build_point_detector`, `freeze`, `batchnorms`.
 """
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from yolo_core.detector.backbones import Backbone, build_backbone
+from yolo_core.detector.backbones import Backbone, Pyramid, build_backbone
 from yolo_core.detector.grid import Grid
-from yolo_core.detector.heads import Head, build_head, set_confidence_bias
+from yolo_core.detector.heads import Head, PointHead, build_head, set_confidence_bias
+from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
 
 
 class Detector(nn.Module):
-    """Pictures in, S x S x (5 B + C) numbers out."""
+    """Pictures in, numbers out that `grid` can read: S x S x (5 B + C), or one row a point."""
 
-    def __init__(self, backbone: Backbone, head: nn.Module, grid: Grid) -> None:
+    def __init__(self, backbone: Backbone | Pyramid, head: nn.Module, grid: Grid | Points) -> None:
         super().__init__()
         self.backbone, self.head, self.grid = backbone, head, grid
         self.fixed_statistics: tuple[nn.Module, ...] = ()
 
-    def forward(self, inputs: Float[Tensor, "n c h w"], features: bool = False) -> Float[Tensor, "n s s k"]:
+    def forward(self, inputs: Float[Tensor, "n c h w"], features: bool = False) -> Float[Tensor, "n ..."]:
         """inputs: RGB pictures in [0, 1]; with `features`, maps that the backbone has made of them already."""
         return self.head(inputs if features else self.backbone(inputs))
 
@@ -54,6 +55,19 @@ def build_detector(
     if confidence_bias is not None:
         set_confidence_bias(built, grid, confidence_bias)
     return Detector(features, built, grid)
+
+
+def build_point_detector(points: Points, backbone: str, weights: str | None, width: float, decoupled: bool, rare: float | None) -> Detector:
+    """An anchor-free detector: a backbone's maps at the points' strides, a neck, a head. InputError if the picture's side is no multiple
+    of the coarsest stride, or the backbone has no map at one."""
+    net = build_backbone(backbone, points.image_size, weights, width)
+    if points.image_size % points.coarsest:
+        raise InputError(f"image_size must be a multiple of the stride {points.coarsest}; got {points.image_size}")
+    missing = [stride for stride in points.levels if stride != net.stride and stride not in net.finer]
+    if missing:
+        raise InputError(f"{backbone} has no map at stride {missing[0]}; it has {', '.join(map(str, sorted({*net.finer, net.stride})))}")
+    pyramid = Pyramid(net, points.levels)
+    return Detector(pyramid, PointHead(pyramid.channels, points, decoupled, rare=rare), points)
 
 
 def batchnorms(module: nn.Module) -> tuple[nn.BatchNorm2d, ...]:

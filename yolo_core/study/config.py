@@ -9,8 +9,13 @@ from typing import Any, Literal
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.heads import Head
 from yolo_core.detector.loss import Background, YoloLoss
-from yolo_core.detector.model import Detector, build_detector, freeze
+from yolo_core.detector.model import Detector, build_detector, build_point_detector, freeze
+from yolo_core.detector.point_loss import PointLoss
+from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
+
+COARSEST = 32  # px: the stride of a backbone's last map
+RARE = 0.01  # the probability that a logit of an anchor-free detector starts at
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,12 @@ class RunConfig:
     detach_iou: bool = True
     spare_noobj: bool = True
     train_on_difficult: bool = False
+    # an anchor-free detector: head "coupled" or "decoupled"
+    finest_stride: int = 32  # px; levels go from it to 32, doubling
+    assign: Literal["cell", "aligned"] = "cell"
+    box_loss: Literal["squared", "ciou"] = "squared"
+    score_loss: Literal["squared", "quality"] = "squared"
+    bins: int = 0  # of the distribution over each side's distance; 0: boxes are predicted as they are
     # the optimiser
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = 1e-3
@@ -89,10 +100,21 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def grid(self) -> Grid:
+    @property
+    def anchor_free(self) -> bool:
+        """Whether the detector predicts at points, with one score a class, and not in YOLOv1's cells."""
+        return self.head in ("coupled", "decoupled")
+
+    def grid(self) -> Grid | Points:
+        """What reads the detector's outputs."""
+        if self.anchor_free:
+            return Points(self.image_size, self.finest_stride, COARSEST, bins=self.bins)
         return Grid(centre=self.centre, size=self.size)
 
-    def loss(self) -> YoloLoss:
+    def loss(self) -> YoloLoss | PointLoss:
+        if self.anchor_free:
+            loss = (self.assign, self.box_loss, self.score_loss, self.lambda_coord, self.lambda_noobj, self.gamma)
+            return PointLoss(self.grid(), *loss)
         return YoloLoss(
             self.background,
             self.lambda_coord,
@@ -104,9 +126,14 @@ class RunConfig:
         )
 
     def detector(self) -> Detector:
-        detector = build_detector(
-            self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_bias
-        )
+        if self.anchor_free:
+            rare = RARE if self.score_loss == "quality" else None
+            decoupled = self.head == "decoupled"
+            detector = build_point_detector(self.grid(), self.backbone, self.weights, self.width, decoupled, rare)
+        else:
+            detector = build_detector(
+                self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_bias
+            )
         freeze(detector, weights=self.freeze_weights, statistics=self.batchnorm == "frozen")
         detector.backbone.recompute = self.checkpoint_activations
         return detector
@@ -114,7 +141,8 @@ class RunConfig:
     @property
     def confidence(self) -> Literal["linear", "sigmoid"]:
         """How an output confidence becomes a score."""
-        return "sigmoid" if self.background == "qfl" else "linear"
+        logits = self.score_loss == "quality" if self.anchor_free else self.background == "qfl"
+        return "sigmoid" if logits else "linear"
 
 
 def config_from_dict(values: dict[str, Any], source: str = "the configuration") -> RunConfig:

@@ -123,6 +123,26 @@ TWO_RATES = changes(**CONV, backbone_lr=1e-4)
 CONTINUED = changes(head="conv", start="focal/mse-conv", **ONE_RATE)
 STILL_NORM = changes(batchnorm="frozen")
 
+# What the write-up points to at its end, an idea a key. Mosaic changes every picture, so that it stands apart: it needs a backbone that
+# runs each time.
+IDEAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "decoupled": changes(head="decoupled"),
+        "strides": changes(finest_stride=8),
+        "aligned": changes(assign="aligned"),
+        "ciou": changes(box_loss="ciou"),
+        "quality": changes(score_loss="quality"),
+    }
+)
+POINTS = changes(head="coupled", lr=1e-3)  # one stride, one score a class, YOLOv1's rule and its squared errors
+MOSAIC = changes(mosaic=True, cache_features=False)
+
+
+def every_idea(but: str = "") -> Mapping[str, Any]:
+    """All ideas at once, or all but one."""
+    return MappingProxyType({key: value for name, idea in IDEAS.items() if name != but for key, value in idea.items()})
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "baseline": Experiment(
         "From scratch, with the compressed head",
@@ -201,6 +221,20 @@ EXPERIMENTS: dict[str, Experiment] = {
         {
             "accumulated-8x2": changes(micro_batch=2),
             "batch-2": changes(effective_batch=2, micro_batch=2),
+        },
+    ),
+    "remedies": Experiment(
+        "What YOLOv8 changes, an idea at a time",
+        FROZEN | POINTS,
+        {
+            "base": changes(),
+            **IDEAS,
+            "mosaic": MOSAIC,
+            "all": every_idea(),
+            **{f"all-but-{name}": every_idea(but=name) for name in IDEAS},
+            "all-bins": changes(**every_idea(), bins=16),
+            "all-mosaic": changes(**every_idea(), **MOSAIC),
+            "all-tuned": changes(**every_idea(), freeze_weights=False, cache_features=False, backbone_lr=1e-4),
         },
     ),
 }

@@ -1,6 +1,6 @@
 """Probes: what a training step felt, written down without touching it.
 
-Inside: `GradientProbe`, `NoiseProbe`.
+Inside: `GradientProbe`, `NoiseProbe`, `ConflictProbe`.
 
 A probe looks at the first micro-batch of every k-th step, after the forward pass and before the backward pass, hence before
 clipping. It draws no random number, writes to no `.grad` and runs no layer again, so weights are equal bit for bit with or without it.
@@ -159,3 +159,41 @@ class NoiseProbe:
         signal = ((rows["batch"] * rows["big"] - rows["micro_batch"] * rows["small"]) / (rows["batch"] - rows["micro_batch"])).mean()
         noise = ((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean()
         return float(noise / signal)
+
+
+class ConflictProbe:
+    """Whether boxes and classes pull the layers they share in different directions: at every `every`-th step the cosine between the two
+    gradients on the head's neck, and their norms (claim R1a). For a detector at points."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._rows: list[dict] = []
+
+    def state(self) -> list[dict[str, Any]]:
+        """All that was recorded, for a checkpoint."""
+        return list(self._rows)
+
+    def load(self, state: list[dict[str, Any]]) -> None:
+        """Go on from a `state`."""
+        self._rows = list(state)
+
+    def wants(self, step: int) -> bool:
+        return self.every > 0 and step % self.every == 0
+
+    def observe(self, step: int, shared: nn.Module, terms: dict[str, Tensor]) -> None:
+        """terms: as `PointLoss` returns them; the graph is kept for the step's own backward pass."""
+        weights = [p for p in shared.parameters() if p.requires_grad]
+        sides = (("box", "distribution"), ("object", "background"))
+        box, score = (
+            torch.cat([g.flatten() for g in torch.autograd.grad(sum(terms[n] for n in names if n in terms), weights, retain_graph=True)])
+            for names in sides
+        )
+        cosine = torch.nn.functional.cosine_similarity(box, score, dim=0)
+        self._rows.append({"step": step, "cosine": cosine.item(), "box": box.norm().item(), "score": score.norm().item()})
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self._rows)
+
+    def summary(self) -> dict[str, float]:
+        """The mean cosine over the looks; empty without one."""
+        return {"box_class_cosine": float(np.mean([row["cosine"] for row in self._rows]))} if self._rows else {}

@@ -24,7 +24,7 @@ from yolo_core.study.records import Run, read_run, write_run
 
 FOLDER = ROOT / "records"
 SEEDS = (0, 1, 2)
-TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet", "scores.parquet")
+TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet", "scores.parquet", "conflict.parquet")
 
 # In this order, so that a stop anywhere leaves a story: first what the verdicts need, on C2, C3 and C4, the engineering, C1; then the rest.
 PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -47,6 +47,8 @@ PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("baseline", ("conv-half", "image-centres", "low-coord", "released")),
     ("transfer", ("scratch-conv",)),
     ("baseline", ("augmented",)),
+    ("remedies", ("base", *experiments.IDEAS, "all", *(f"all-but-{idea}" for idea in experiments.IDEAS), "all-bins")),
+    ("remedies", ("mosaic", "all-mosaic", "all-tuned")),
 )
 
 

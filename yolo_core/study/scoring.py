@@ -59,7 +59,12 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
     "object_iou", "reliability" and "floor" are those of `confidence.py`.
     """
     grid = config.grid()
-    detections = grid.decode(outputs, CUTS[0], confidence=config.confidence)
+    found = of_detections(grid.decode(outputs, CUTS[0], confidence=config.confidence), targets)
+    return found | (of_cells(outputs, targets, config, grid) if isinstance(grid, Grid) else {})
+
+
+def of_detections(detections: Sequence[dict], targets: Sequence[dict]) -> dict[str, Any]:
+    """What can be said of any detector's detections."""
     area = voc_ap(detections, targets)
     matches = match(detections, targets)
     cuts = {}
@@ -73,6 +78,20 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
             "precision": found.precision,
             "false_per_image": found.false_per_image,
         }
+    return {
+        "map": area.map,
+        "map_11point": voc_ap(detections, targets, method="11point").map,
+        "map_class_agnostic": voc_ap(class_agnostic(detections), class_agnostic(targets)).map,
+        "per_class": {CLASSES[label]: ap for label, ap in area.per_class.items()},
+        "cuts": cuts,
+        "reliability": reliability(matches),
+        "images": len(targets),
+        "objects": len(matches.objects),
+    }
+
+
+def of_cells(outputs: Tensor, targets: Sequence[dict], config: RunConfig, grid: Grid) -> dict[str, Any]:
+    """What can be said of the cells of a YOLOv1."""
     with_difficult = grid.encode(targets, keep_difficult=True)
     rebuilt = targets_of_grid(with_difficult, grid)
     as_released = grid.decode(outputs, CUTS[-1], confidence=config.confidence, candidates="one-a-cell")
@@ -81,23 +100,15 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
     taught = with_difficult if config.train_on_difficult else grid.encode(targets)
     cells = with_difficult[..., 0] > 0
     return {
-        "map": area.map,
-        "map_11point": voc_ap(detections, targets, method="11point").map,
         "map_as_released": voc_ap(as_released, rebuilt).map,
-        "map_class_agnostic": voc_ap(class_agnostic(detections), class_agnostic(targets)).map,
         "ceiling": ceiling(targets, grid),
-        "per_class": {CLASSES[label]: ap for label, ap in area.per_class.items()},
-        "cuts": cuts,
         "confidence": {
             "background": confidence[~cells].mean().item(),
             "background_above_half": (confidence[~cells] > 0.5).float().mean().item(),
             "object": confidence[cells].amax(-1).mean().item(),
         },
         "object_iou": object_iou(outputs, taught, config),
-        "reliability": reliability(matches),
         "floor": floor_error(base_rate(outputs, taught, config)),
-        "images": len(targets),
-        "objects": len(matches.objects),
     }
 
 

@@ -31,12 +31,11 @@ from yolo_core.study.checkpoint import Checkpoints, beside
 from yolo_core.study.compilation import compiled, explained
 from yolo_core.study.config import RunConfig
 from yolo_core.study.features import FeatureData
-from yolo_core.study.probes import GradientProbe, NoiseProbe
+from yolo_core.study.probes import ConflictProbe, GradientProbe, NoiseProbe
 from yolo_core.study.records import Run, environment, read_run, run_key, write_run
 from yolo_core.study.scoring import cell_scores, predict, score, to_float
 
 COMPARED = 100  # pictures of the val split whose scores are kept, so that two runs' orders can be compared
-TERMS = ("box", "object", "background", "class")
 _NOTHING = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "difficult": torch.zeros(0, dtype=torch.bool)}
 Watcher = Callable[[dict[str, pd.DataFrame]], None]
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -133,7 +132,8 @@ class Training:
         self.net = compiled(self.detector) if config.compile else self.detector
         self.loss, self.grid = config.loss(), config.grid()
         every = config.probe_steps if fabric.world_size == 1 else 0  # a look sees one process's part of a gradient, which means nothing
-        self.probe, self.noise = GradientProbe(every, self.loss), NoiseProbe(math.ceil(every / 5))
+        self.probe, self.noise = GradientProbe(0 if config.anchor_free else every, self.loss), NoiseProbe(math.ceil(every / 5))
+        self.conflict = ConflictProbe(every if config.anchor_free else 0)
         self.progress = Progress(micro_batch=config.micro_batch)
         if fabric.world_size > 1:  # processes that drop the same units would be one
             torch.manual_seed(config.seed + fabric.global_rank * 1_000_003)
@@ -151,6 +151,7 @@ class Training:
             "rate": self.rate.state_dict(),
             "probe": self.probe.state(),
             "noise": self.noise.state(),
+            "conflict": self.conflict.state(),
             "rng": rng,
         }
 
@@ -160,6 +161,7 @@ class Training:
         self.rate.load_state_dict(state["rate"])
         self.probe.load(state["probe"])
         self.noise.load(state["noise"])
+        self.conflict.load(state["conflict"])
         self.progress = Progress(**state["progress"])
         self.progress.resumed += 1
         torch.set_rng_state(state["rng"]["cpu"])
@@ -190,7 +192,7 @@ class Training:
             images, targets, weight = torch.zeros(1, *images.shape[1:], dtype=images.dtype), [_NOTHING], 0.0
         target = self.grid.encode(targets, config.train_on_difficult).to(fabric.device)
         divisor = whole if config.loss_reduction == "mean" else 1
-        logged = dict.fromkeys(TERMS, 0.0)
+        logged: dict[str, float] = {}
         micro = list(zip(images.split(self.progress.micro_batch), target.split(self.progress.micro_batch), strict=True))
         self.noise.begin(step, self.detector, len(micro))
         for i, (image_part, target_part) in enumerate(micro):
@@ -202,11 +204,13 @@ class Training:
                     self.probe.observe(step, self.detector, outputs, target_part, terms, divisor)
                     if watch is not None:
                         watch(self.probe.tables())
+                if i == 0 and self.conflict.wants(step):
+                    self.conflict.observe(step, self.detector.head.neck, terms)
                 # Processes average their gradients; what is wanted is the sum. Alone, this multiplies by 1.
                 fabric.backward(sum(terms.values()) * (weight * fabric.world_size))
                 self.noise.after_micro_batch(len(image_part))
             for name, term in terms.items():
-                logged[name] += weight * term.item()
+                logged[name] = logged.get(name, 0.0) + weight * term.item()
         self.noise.end(step)
         norm = fabric.clip_gradients(self.model, self.optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
         if fabric.world_size > 1:
@@ -300,7 +304,7 @@ def train(
                 at.step += 1
                 at.batch += 1
                 bar.update()
-                bar.set_postfix({name: f"{logged[name]:.3g}" for name in TERMS}, refresh=False)
+                bar.set_postfix({name: f"{value:.3g}" for name, value in logged.items()}, refresh=False)
                 if at.step == steps:
                     break
                 if at.batch < len(batches):  # an epoch's last step waits: its scores belong to the same checkpoint
@@ -310,7 +314,7 @@ def train(
                 outputs, metrics = run.score(val_data.images, val_data.targets)
                 at.scoring_seconds += time.perf_counter() - before
                 row = {"epoch": at.epoch, "step": at.step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]}
-                at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics["confidence"].items()})
+                at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics.get("confidence", {}).items()})
             at.epoch, at.batch = at.epoch + 1, 0
             if at.step < steps:
                 save_if_due()
@@ -334,7 +338,8 @@ def train(
         "host": environment(str(fabric.device)) | {"processes": world, "halvings": at.halvings},
         "times": {"total_s": time.perf_counter() - started, "scoring_s": at.scoring_seconds, "resumed": at.resumed},
     }
-    tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables(), "noise": run.noise.table()}
+    tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables()}
+    tables |= {"noise": run.noise.table(), "conflict": run.conflict.table()}
     tables["scores"] = cell_scores(outputs[:COMPARED], config)
     written = write_run(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
     checkpoints.remove()
@@ -348,12 +353,14 @@ def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str
     # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
     seen = slice(len(val_data))
     found = {"train_split": run.score(train_data.images[seen], train_data.targets[seen])[1]}
-    found["probes"] = run.probe.summary() | {"noise_scale": run.noise.scale()}
+    found["probes"] = run.probe.summary() | run.conflict.summary() | {"noise_scale": run.noise.scale()}
     if config.batchnorm == "train":
         found["batchnorm"] = drift(run.statistics_before, snapshot(detector.backbone))
         with recomputed(detector, train_data.images[seen]):
             again = run.score(val_data.images, val_data.targets)[1]
-        found["batchnorm"] |= {"map_recomputed": again["map"], "object_iou_recomputed": again["object_iou"]["best"]}
+        found["batchnorm"] |= {"map_recomputed": again["map"]}
+        if "object_iou" in again:
+            found["batchnorm"] |= {"object_iou_recomputed": again["object_iou"]["best"]}
     if config.micro_batch < config.effective_batch:
         images, targets = train_data.__getitems__(list(range(min(config.effective_batch, len(train_data)))))
         target = run.grid.encode(targets, config.train_on_difficult).to(run.fabric.device)
