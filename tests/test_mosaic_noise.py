@@ -47,7 +47,7 @@ class Sum(YoloLoss):
 
 
 def toy():
-    return Detector(Onlooker(nn.BatchNorm2d(3), 3, 1), Tone(), Grid())
+    return Detector(Onlooker(nn.BatchNorm2d(3), 3, 1, (), {}), Tone(), Grid())
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +113,14 @@ def noise(tones):
     return data
 
 
-def test_measuring_leaves_the_detector_as_it_was(noise):
+@pytest.mark.parametrize("head", [{"head": "conv"}, {"head": "decoupled"}], ids=["grid", "points"])
+def test_measuring_leaves_the_detector_as_it_was(noise, head):
     torch.manual_seed(0)
-    config = RunConfig(backbone="scratch", width=0.05, head="conv")
+    config = RunConfig(backbone="scratch", width=0.05, **head)
     detector = config.detector()
     before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
     table = measure(detector, config.loss(), noise, micro_batches=(2, 4), pictures=8)
+    assert np.isfinite(table[["noise_scale", "mean_spread", "variance_spread"]].to_numpy(float)).all()
     assert list(table["micro_batch"]) == [2, 2, 4, 4] and list(table["mosaic"]) == [False, True, False, True]
     assert all(torch.equal(tensor, before[name]) for name, tensor in detector.state_dict().items())
     assert detector.training and all(p.grad is None for p in detector.parameters())

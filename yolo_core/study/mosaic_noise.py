@@ -21,6 +21,7 @@ from yolo_core.data.augment import MARGIN, Mosaic
 from yolo_core.data.voc import Batch, VocData, loader
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector, batchnorms
+from yolo_core.detector.point_loss import PointLoss
 from yolo_core.errors import InputError
 from yolo_core.study.probes import NoiseProbe
 from yolo_core.study.scoring import to_float
@@ -38,7 +39,7 @@ def worth(margin: float = MARGIN) -> float:
 
 def measure(
     detector: Detector,
-    loss: YoloLoss,
+    loss: YoloLoss | PointLoss,
     data: VocData,
     seed: int = 0,
     micro_batches: Sequence[int] = (2, 16),
@@ -68,7 +69,7 @@ def measure(
     return pd.DataFrame(rows)
 
 
-def _measured(detector: Detector, loss: YoloLoss, batches: Iterable[Batch], pictures: int, micro: int) -> dict[str, Any]:
+def _measured(detector: Detector, loss: YoloLoss | PointLoss, batches: Iterable[Batch], pictures: int, micro: int) -> dict[str, Any]:
     """The measured columns of a row."""
     norms, device = batchnorms(detector.eval()), next(detector.parameters()).device
     seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in norms]
