@@ -137,9 +137,7 @@ def test_a_committed_verdict_turns_inconclusive_when_a_seed_is_taken_away(claim_
     arm = claim.arms[-1]
     seeds = {r["config"]["seed"] for r in STORED if (r["config"]["experiment"], r["config"]["arm"]) == arm}
     kept = [
-        r
-        for r in STORED
-        if (r["config"]["experiment"], r["config"]["arm"]) != arm or r["config"]["seed"] in sorted(seeds)[: MIN_SEEDS - 1]
+        r for r in STORED if (r["config"]["experiment"], r["config"]["arm"]) != arm or r["config"]["seed"] in sorted(seeds)[: MIN_SEEDS - 1]
     ]
     assert judge(claim, kept).verdict == "INCONCLUSIVE"
 

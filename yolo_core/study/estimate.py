@@ -35,6 +35,10 @@ BOOK: tuple[Job, ...] = (
     ("transfer", "frozen-random-conv", 0),
     ("finetune", "frozen-conv", 0),
     ("finetune", "two-rates-micro-2", 0),
+    ("remedies", "base", 0),
+    ("remedies", "aligned", 0),
+    ("remedies", "ciou", 0),
+    ("remedies", "all-but-strides", 0),
 )
 
 
