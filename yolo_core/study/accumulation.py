@@ -11,9 +11,12 @@ from torch import Tensor
 
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector, batchnorms
+from yolo_core.detector.point_loss import PointLoss
 
 
-def gradient(detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor, micro_batch: int, features: bool = False) -> Tensor:
+def gradient(
+    detector: Detector, loss: YoloLoss | PointLoss, inputs: Tensor, target: Tensor, micro_batch: int, features: bool = False
+) -> Tensor:
     """The gradient on all trainable weights, flat, of one effective batch cut into micro-batches; the last may be a partial one."""
     weights = [p for p in detector.parameters() if p.requires_grad]
     for p in weights:
@@ -26,7 +29,7 @@ def gradient(detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor,
     return flat
 
 
-def gap(detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor, micro_batch: int, features: bool = False) -> float:
+def gap(detector: Detector, loss: YoloLoss | PointLoss, inputs: Tensor, target: Tensor, micro_batch: int, features: bool = False) -> float:
     """Largest difference between the gradients of the whole batch and of its micro-batches, over the largest gradient (claim H1).
 
     In float64, on a copy, with BatchNorm and dropout in eval mode: in train mode BatchNorm looks at the micro-batch alone, and the two
@@ -40,7 +43,7 @@ def gap(detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor, micr
 
 
 def deviations(
-    detector: Detector, loss: YoloLoss, inputs: Tensor, target: Tensor, micro_batches: Iterable[int]
+    detector: Detector, loss: YoloLoss | PointLoss, inputs: Tensor, target: Tensor, micro_batches: Iterable[int]
 ) -> dict[int, dict[str, float]]:
     """How far the accumulated gradient is from the full batch's when BatchNorm looks at each micro-batch alone, by micro-batch and weight:
     the norm of the difference over the norm of the full batch's gradient. 0 is equal, 1 as far as no gradient at all.
