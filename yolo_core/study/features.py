@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from yolo_core.data.voc import VocData
-from yolo_core.detector.backbones import Backbone
+from yolo_core.detector.backbones import Backbone, Pyramid
 from yolo_core.study.locks import alone
 
 
@@ -26,7 +26,7 @@ class FeatureData(VocData):
     The cache is a file beside the split's own, named by the data's fingerprint and the backbone's weights.
     """
 
-    def __init__(self, data: VocData, backbone: Backbone, device: torch.device | str = "cpu", progress: bool = True) -> None:
+    def __init__(self, data: VocData, backbone: Backbone | Pyramid, device: torch.device | str = "cpu", progress: bool = True) -> None:
         vars(self).update(vars(data))
         self._file = self._folder / f"features-{_key(data, backbone)}.npy"
         with alone(self._file):
@@ -43,7 +43,7 @@ class FeatureData(VocData):
         self._map()
 
 
-def _key(data: VocData, backbone: Backbone) -> str:
+def _key(data: VocData, backbone: Backbone | Pyramid) -> str:
     # Two nets may hold the same weights and put out different maps, so the layers count as well.
     digest = hashlib.sha256(f"{data.fingerprint} {backbone}".encode())
     for name, tensor in backbone.state_dict().items():
@@ -53,7 +53,7 @@ def _key(data: VocData, backbone: Backbone) -> str:
 
 
 @torch.no_grad()
-def _build(file: Path, data: VocData, backbone: Backbone, device: torch.device | str, progress: bool) -> None:
+def _build(file: Path, data: VocData, backbone: Backbone | Pyramid, device: torch.device | str, progress: bool) -> None:
     """Run the backbone over the split, and move the finished file into place."""
     mode = backbone.training
     backbone.eval()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_core.detector.loss import YoloLoss
+from yolo_core.detector.point_loss import PointLoss
 
 
 class GradientProbe:
@@ -26,7 +27,8 @@ class GradientProbe:
     of the background term of one picture, not yet divided by the batch, so that eq-background reads gradient = 2 lambda c.
     """
 
-    def __init__(self, every: int, loss: YoloLoss) -> None:
+    def __init__(self, every: int, loss: YoloLoss | PointLoss) -> None:
+        """every: 0 for no look at all, which is what a loss at points gets: it has no cells."""
         self.every, self.grid, self.loss = every, loss.grid, loss
         self._terms: list[dict] = []
         self._cells: list[pd.DataFrame] = []
