@@ -1,8 +1,7 @@
 """How much memory a training step will take, by part, predicted without a GPU and without taking it.
 
 Inside: `Peak`, `predict` (one configuration), `Plan`, `plan` (what fits a budget, and what each lever frees), `fitting` (the
-micro-batch for this machine), `measured` and `verify` (what a step really
-allocates on this CPU, on this GPU).
+micro-batch for this machine), `measured` and `verify` (what a step really allocates on this CPU, on this GPU).
 
 Tensors are faked (torch's FakeTensorMode: shapes and devices, no bytes) and counted by torch's MemTracker while the real model and the
 real optimiser take the steps of one effective batch. A prediction is a lower bound for a GPU: the CUDA context, cuDNN's workspaces and
