@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from yolo_core.study import reference
-from yolo_core.study.claims import CLAIMS, FLOOR, MIN_SEEDS, Claim, _ratio, cards, interval_95, judge, markdown, register, summary, told
+from yolo_core.study.claims import CLAIMS, FLOOR, Claim, _ratio
 from yolo_core.study.experiments import resolve
 from yolo_core.study.memory import GIB, RESERVE_GIB, predict
+from yolo_core.study.verdicts import MIN_SEEDS, cards, interval_95, judge, markdown, register, summary, told
 
 HALF = Claim("X", "rival", "a sentence", "a prediction", (("e", "a"), ("e", "b")), lambda a, b: a["map"] / b["map"], 0.5, True, "page")
 

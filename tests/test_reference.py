@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from yolo_core.study import claims, experiments, reference
+from yolo_core.study import experiments, reference, verdicts
 from yolo_core.study.canary import canary, compare
 from yolo_core.study.experiments import EXPERIMENTS
 from yolo_core.study.locks import alone
@@ -98,7 +98,7 @@ def test_a_training_that_bursts_is_stored_as_such_and_is_no_evidence(trained):
     reference.run_all("pocket", most=2)
     stored = {(r.config.experiment, r.config.arm): r.record for r in reference.stored("pocket")}
     assert "not finite" in stored["focal", "focal"]["failed"]
-    finding = next(f for f in claims.register(stored.values()) if f.claim.id == "C2b")
+    finding = next(f for f in verdicts.register(stored.values()) if f.claim.id == "C2b")
     assert finding.seeds == () and finding.verdict == "INCONCLUSIVE"
     assert reference.run_all("pocket", most=1) == 1 and done[-1] != done[1], "it is not tried again"
 

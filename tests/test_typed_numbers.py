@@ -46,7 +46,7 @@ ALLOWED = {
     r"\bdownload of 2 GB\b": "the archive of Pascal VOC",
     r"\bover 25 steps\b": "how far figures.loss_curves smooths",
     r"^## Sixteen scenes$": "how many the cell below draws",
-    r"\b(at least|fewer than) three seeds\b": "what a verdict asks for: claims.MIN_SEEDS",
+    r"\b(at least|fewer than) three seeds\b": "what a verdict asks for: verdicts.MIN_SEEDS",
     r"\b95 %( |-)(t-)?interval\b": "that of a verdict",
     r"\bnear to mAP 0\b": "where a claim refuses to divide",
     r"\b(the two trainings|two seeds of the squared error)\b": "a pair that is compared, not a count of all there are",

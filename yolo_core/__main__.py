@@ -191,11 +191,11 @@ class Claims:
     json: bool = False
 
     def __call__(self) -> int:
-        from yolo_core.study import claims, experiments, reference
+        from yolo_core.study import experiments, reference, verdicts
 
         runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
-        findings = claims.register(run.record for run in runs)
-        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else claims.markdown(findings))
+        findings = verdicts.register(run.record for run in runs)
+        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else verdicts.markdown(findings))
         return 0
 
 

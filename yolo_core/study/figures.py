@@ -22,7 +22,7 @@ from torch import Tensor
 
 from yolo_core.data.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from yolo_core.data.voc import CLASSES
-from yolo_core.study.claims import told
+from yolo_core.study.verdicts import told
 
 INK, MUTED, PAPER = "#1f2430", "#8a90a0", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"

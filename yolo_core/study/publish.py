@@ -61,17 +61,17 @@ def prepare(profile: str) -> None:
 
 def conclude(profile: str) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build."""
-    from yolo_core.study import claims, experiments, reference
+    from yolo_core.study import experiments, reference, verdicts
 
     runs = {"reference": reference.stored("pocket"), "own": experiments.finished(profile)}
-    found = {name: claims.register(run.record for run in some) for name, some in runs.items()}
+    found = {name: verdicts.register(run.record for run in some) for name, some in runs.items()}
     counted = Counter(f.verdict for f in found["reference"])
     return {
-        "claims": {name: claims.markdown(findings) for name, findings in found.items()}
-        | {"cards": claims.cards(found["reference"])}
+        "claims": {name: verdicts.markdown(findings) for name, findings in found.items()}
+        | {"cards": verdicts.cards(found["reference"])}
         | {verdict.lower(): str(counted[verdict]) for verdict in ("HOLDS", "FAILS", "INCONCLUSIVE")}
         | {"total": str(len(found["reference"])), "runs": str(len(runs["reference"]))},
-        "verdicts": claims.summary(found["reference"]),
+        "verdicts": verdicts.summary(found["reference"]),
     }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from yolo_core.study.claims import t_95
 from yolo_core.study.records import Run
+from yolo_core.study.verdicts import t_95
 
 
 @dataclass(frozen=True)
