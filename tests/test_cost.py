@@ -159,11 +159,12 @@ def test_a_range_is_printed_with_two_digits(ends, said):
 
 
 def test_the_micro_batches_of_the_card_fit_it_by_the_planner():
-    """The most that any arm holds with a backbone and a head: the whole net learns, in the largest micro-batch, under two moments."""
+    """The most that any arm holds with a backbone and a head: the whole net learns, in the largest micro-batch, under two moments. (No
+    arm trains a backbone under the coupled head, which is a part of the decoupled one.)"""
     configs = [resolve(name, arm, "rtx2060") for name, trial in EXPERIMENTS.items() for arm in trial.arms]
     largest = max(config.micro_batch for config in configs)
-    learning = [c for c in configs if not c.freeze_weights and c.batchnorm == "train" and c.optimiser == "adamw"]
+    learning = [c for c in configs if not c.freeze_weights and c.optimiser == "adamw"]
     held = {(c.backbone, c.head): cost.held(c) for c in learning if c.micro_batch == largest}
-    assert {(c.backbone, c.head) for c in configs} == set(held)
+    assert {(c.backbone, c.head) for c in configs if c.head != "coupled"} == set(held)
     assert max(held.values()) <= cost.MACHINES["RTX 2060"].memory_gib - RESERVE_GIB
     assert max(held.values()) > 4, "the full head is nearly as large as the card"

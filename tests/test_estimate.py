@@ -116,7 +116,8 @@ def test_photographs_are_announced_as_predicted_and_what_is_drawn_is_not(disk, c
 def test_a_disk_too_small_is_refused_in_one_sentence_and_what_is_there_counts(disk):
     whole = sum(estimate.estimate("rtx2060").disk.values())
     data = disk(whole - 1)
-    with pytest.raises(InputError, match=r"18\.1 GB are still to be written and the disk has 18\.1 GB free; free some space") as caught:
+    size = f"{whole / 1e9:.1f} GB"
+    with pytest.raises(InputError, match=f"{size} are still to be written and the disk has {size} free; free some space") as caught:
         announce("rtx2060")
     assert "\n" not in str(caught.value)
     disk(whole)
@@ -134,7 +135,7 @@ def test_a_disk_too_small_is_refused_in_one_sentence_and_what_is_there_counts(di
 
 def test_the_book_says_what_it_will_take_before_it_asks_for_data(disk, monkeypatch, capsys):
     disk(1e12)
-    monkeypatch.setattr(experiments, "prepare_data", lambda profile: print("data"))
+    monkeypatch.setattr(experiments, "profile_data", lambda profile: print("data"))
     publish.prepare("rtx2060")
     assert capsys.readouterr().out.splitlines()[-1] == "data"
     disk(0)
