@@ -32,10 +32,11 @@ def assigned(picture: Tensor, rules: Mapping[str, tuple[Points, Assignment]], tr
     for axes, (title, (points, found)) in zip(panels.flat, rules.items(), strict=True):
         centres = points.centres(torch.zeros(())) * side
         draw_objects(axes, picture, {"boxes": truth.boxes[0][truth.real[0]] * side, "labels": truth.labels[0][truth.real[0]]})
-        axes.scatter(*centres.T, s=3, color="white", edgecolor=INK, lw=0.3)
+        axes.scatter(*centres.T, s=9, color="white", edgecolor=INK, lw=0.4, zorder=2)
         for j in range(int(truth.real.sum())):
             mine = found.object[0] == j
-            axes.scatter(*centres[mine].T, s=30 + 170 * found.weight[0][mine], color=CYCLE[j % len(CYCLE)], edgecolor="white", lw=0.8)
+            size, colour = 30 + 170 * found.weight[0][mine], CYCLE[j % len(CYCLE)]
+            axes.scatter(*centres[mine].T, s=size, color=colour, edgecolor="white", lw=0.8, zorder=3)
         axes.set(title=title, xlim=(0, side), ylim=(side, 0))
     return figure
 
