@@ -75,9 +75,9 @@ def test_a_frozen_backbone_read_from_the_cache_costs_a_twentieth_of_running_it_a
 
 def test_training_waits_for_data_less_than_a_twentieth_of_its_time(unchecked, monkeypatch):
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")  # generating code takes minutes, and this is not about speed
-    speed, share, arithmetic = bench.training_steps(images=16, repeats=1)
+    speed, mixed, share, arithmetic = bench.training_steps(images=16, repeats=1)
     assert share["ours"] < 0.05
-    assert speed["ours"] > 0 and speed["theirs"] > 0
+    assert min(speed["ours"], speed["theirs"], mixed["ours"]) > 0
     assert 0 < arithmetic["ratio"] < 1.2, "no step does more arithmetic than the machine's fastest convolution"
 
 
