@@ -172,7 +172,7 @@ def test_a_device_too_small_for_one_picture_is_told_in_a_sentence(splits, tmp_pa
 def soak(folder, kills, seed=0):
     """Start a training, kill -9 it at random moments, start it again; returns how often it was killed. Also run by hand for many kills:
     python tests/test_checkpoint.py 20"""
-    root = write_tree(folder / "tree", train=24 + 10 * kills**2, val=4)  # long enough that so many kills find it at work
+    root = write_tree(folder / "tree", train=24 + 80 * kills, val=4)  # long enough that so many kills find it at work
     command = [sys.executable, "-m", "yolo_core", "train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(root)]
     command += ["--workers", "1", "--checkpoint-seconds", "0", "--out"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
