@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 from helpers_voc import write_tree
+from test_train import run
 
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import Pyramid, build_backbone
@@ -13,7 +14,6 @@ from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
 from yolo_core.study.config import RunConfig
 from yolo_core.study.detect import found_in, load
-from yolo_core.study.train import train
 
 EVERY = {"head": "decoupled", "assign": "aligned", "box_loss": "ciou", "score_loss": "quality", "finest_stride": 8}
 TINY = RunConfig(backbone="scratch", width=0.05, epochs=2, effective_batch=4, micro_batch=4, **EVERY)
@@ -23,10 +23,6 @@ TINY = RunConfig(backbone="scratch", width=0.05, epochs=2, effective_batch=4, mi
 def splits(tmp_path_factory):
     root = write_tree(tmp_path_factory.mktemp("tree"), train=6, val=3)
     return VocData(root, "train", 224), VocData(root, "val", 224)
-
-
-def run(config, splits, out, **options):
-    return train(config, *splits, out, code="test", progress=False, **options)
 
 
 @pytest.mark.parametrize("backbone", ["scratch", "resnet18", "efficientnet_lite0"])

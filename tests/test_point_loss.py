@@ -11,8 +11,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import complete_box_iou_loss
 
 from yolo_core.detector.grid import Grid
-from yolo_core.detector.loss import YoloLoss
-from yolo_core.detector.point_loss import PointLoss, distribution_focal, quality_focal, squared_box
+from yolo_core.detector.loss import YoloLoss, quality_focal
+from yolo_core.detector.point_loss import PointLoss, distribution_focal, squared_box
 from yolo_core.detector.points import Points
 
 POINTS = Points(image_size=64, finest=8, coarsest=32, C=3)

@@ -8,9 +8,9 @@ a box that spans the pixels 1 to 10 of VOC's inclusive counting is the interval 
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torchvision.ops import box_convert
+from torchvision.ops import batched_nms, box_convert
 
 
 def cxcywh_to_xyxy(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
@@ -21,6 +21,12 @@ def cxcywh_to_xyxy(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
 def xyxy_to_cxcywh(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
     """Corners to centre, width and height."""
     return box_convert(boxes, "xyxy", "cxcywh")
+
+
+def suppress(boxes: Float[Tensor, "d 4"], scores: Float[Tensor, "d"], labels: Int[Tensor, "d"], iou: float) -> dict[str, Tensor]:
+    """Detections `{boxes, scores, labels}`, best first, that no better one of their class overlaps by more than `iou`."""
+    keep = batched_nms(boxes, scores, labels, iou)
+    return {"boxes": boxes[keep], "scores": scores[keep], "labels": labels[keep]}
 
 
 def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:

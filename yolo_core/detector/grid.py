@@ -13,9 +13,8 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchvision.ops import batched_nms
 
-from yolo_core.detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+from yolo_core.detector.boxes import cxcywh_to_xyxy, suppress, xyxy_to_cxcywh
 from yolo_core.detector.metrics import voc_ap
 
 
@@ -153,9 +152,7 @@ class Grid:
         detections = []
         for image_boxes, image_scores in zip(boxes.flatten(1, 3), scores.flatten(1, 3), strict=True):
             predictor, label = (image_scores > score_threshold).nonzero(as_tuple=True)
-            kept_scores, kept_boxes = image_scores[predictor, label], image_boxes[predictor]
-            keep = batched_nms(kept_boxes, kept_scores, label, nms_iou)
-            detections.append({"boxes": kept_boxes[keep], "scores": kept_scores[keep], "labels": label[keep]})
+            detections.append(suppress(image_boxes[predictor], image_scores[predictor, label], label, nms_iou))
         return detections
 
     def perfect_outputs(self, target: Float[Tensor, "n s s k"]) -> Float[Tensor, "n s s d"]:

@@ -1,6 +1,6 @@
 """Heads: feature maps in, numbers out: S x S x (5 B + C), or those of an anchor-free detector's points.
 
-Inside: `build_head`, `HEADS`, `dense`, `convolutional`, `set_confidence_bias`; `PointHead` with its neck `TopDown`.
+Inside: `build_head`, `HEADS`, `dense`, `convolutional`, `set_confidence_bias`, `logit`; `PointHead` with its neck `TopDown`.
 """
 
 import math
@@ -81,8 +81,13 @@ def build_head(name: Head, channels: int, grid: Grid, dropout: float = 0.5, stri
             raise ValueError(f"head must be one of {', '.join(HEADS)}; got {name!r}")
 
 
+def logit(p: float) -> float:
+    """The logit whose sigmoid is p: as a bias, it starts a score at that probability (Lin et al., 2017, section 4.1)."""
+    return -math.log((1 - p) / p)
+
+
 def set_confidence_bias(head: nn.Sequential, grid: Grid, bias: float) -> None:
-    """Start every confidence at `bias`. For a logit, -log((1 - p) / p) starts it at the probability p (Lin et al., 2017, section 4.1)."""
+    """Start every confidence at `bias`; where it is a logit, `logit(p)` starts it at the probability p."""
     last = next(layer for layer in reversed(head) if isinstance(layer, nn.Linear | nn.Conv2d))
     with torch.no_grad():
         # A dense layer has the numbers of all cells, a convolution those of one.
@@ -125,7 +130,7 @@ class PointHead(nn.Module):
         self.to_box = nn.ModuleList(nn.Conv2d(width, points.numbers, 1) for _ in channels)
         if rare is not None:
             for layer in self.to_scores:
-                nn.init.constant_(layer.bias, -math.log((1 - rare) / rare))
+                nn.init.constant_(layer.bias, logit(rare))
 
     def forward(self, packed: Float[Tensor, "n k 1 1"]) -> Float[Tensor, "n a d"]:
         """The levels' maps as `Pyramid` packs them, to what every point puts out."""

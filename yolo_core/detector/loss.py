@@ -1,6 +1,6 @@
 """YOLOv1's loss: four named terms, and a choice of what the background term is.
 
-Inside: `YoloLoss`, `responsible`, `Assigned`, `BACKGROUNDS`.
+Inside: `YoloLoss`, `responsible`, `Assigned`, `BACKGROUNDS`, `quality_focal`.
 
 Redmon et al. (2016), equation 3. The defaults are the paper and its darknet code; each departure that the write-up's released code
 makes is an argument. Chapter "The loss, term by term" derives every gradient; the labels `eq-...` below are that chapter's.
@@ -51,6 +51,11 @@ def signed_root(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """
     size = x.abs()
     return torch.where(size > ROOT_FLOOR, x.sign() * size.clamp(min=ROOT_FLOOR).sqrt(), x / ROOT_FLOOR**0.5)
+
+
+def quality_focal(logits: Float[Tensor, "*n"], quality: Float[Tensor, "*n"], gamma: float = 2.0) -> Float[Tensor, "*n"]:
+    """|quality - sigmoid(logit)|^gamma times cross-entropy (eq-quality; Li et al., 2020, equation 6, with beta for gamma)."""
+    return (quality - logits.sigmoid()).abs().pow(gamma) * binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
 
 class YoloLoss(nn.Module):
@@ -148,6 +153,4 @@ class YoloLoss(nn.Module):
         return (w * (w + o)).sum()
 
     def _quality_focal(self, logit: Float[Tensor, "o"], quality: Float[Tensor, "o"]) -> Tensor:
-        """|quality - sigmoid(logit)|^gamma times cross-entropy (Li et al., 2020, equation 6; their beta is gamma here)."""
-        factor = (quality - logit.sigmoid()).abs().pow(self.gamma)
-        return (factor * binary_cross_entropy_with_logits(logit, quality, reduction="none")).sum()
+        return quality_focal(logit, quality, self.gamma).sum()

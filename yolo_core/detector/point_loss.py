@@ -1,6 +1,6 @@
 """The loss of a detector that predicts at points: three named terms, each with a choice.
 
-Inside: `PointLoss`, `squared_box`, `quality_focal`, `distribution_focal`.
+Inside: `PointLoss`, `squared_box`, `distribution_focal`.
 
 With `assign="cell"`, `box="squared"` and `score="squared"` this is YOLOv1's loss for one predictor a cell whose confidence and classes
 are one number; each argument is one of the ideas that the write-up points to.
@@ -11,11 +11,12 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, one_hot
 from torchvision.ops import complete_box_iou_loss
 
 from yolo_core.detector.assign import Assignment, by_cell, paired_with, task_aligned
 from yolo_core.detector.boxes import xyxy_to_cxcywh
+from yolo_core.detector.loss import quality_focal
 from yolo_core.detector.points import Points
 
 ROOT_FLOOR = 1e-12  # keeps the slope of a root finite at a size of 0
@@ -27,11 +28,6 @@ def squared_box(predicted: Float[Tensor, "p 4"], truth: Float[Tensor, "p 4"], st
     centre = ((p[:, :2] - t[:, :2]) / stride).square().sum(-1)
     root = p[:, 2:].clamp(min=ROOT_FLOOR).sqrt() - t[:, 2:].clamp(min=ROOT_FLOOR).sqrt()
     return centre + root.square().sum(-1)
-
-
-def quality_focal(logits: Float[Tensor, "*n"], quality: Float[Tensor, "*n"], gamma: float = 2.0) -> Float[Tensor, "*n"]:
-    """|quality - sigmoid(logit)|^gamma times cross-entropy (eq-quality; Li et al., 2020, equation 6, with beta for gamma)."""
-    return (quality - logits.sigmoid()).abs().pow(gamma) * binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
 
 def distribution_focal(logits: Float[Tensor, "p 4 k"], distance: Float[Tensor, "p 4"]) -> Float[Tensor, "p"]:

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchvision.ops import batched_nms
 
-from yolo_core.detector.boxes import cxcywh_to_xyxy
+from yolo_core.detector.boxes import cxcywh_to_xyxy, suppress
+from yolo_core.detector.grid import Grid
 
 CANDIDATES = 1000  # an image, best first, that go into non-maximum suppression: finer grids have tens of thousands
 
@@ -72,12 +72,7 @@ class Points:
 
     def centres(self, like: Tensor) -> Float[Tensor, "a 2"]:
         """x and y of every point in [0, 1], level by level, row by row."""
-        found = []
-        for side in self.sides:
-            steps = (torch.arange(side, dtype=like.dtype, device=like.device) + 0.5) / side
-            rows, columns = torch.meshgrid(steps, steps, indexing="ij")
-            found.append(torch.stack([columns, rows], -1).flatten(0, 1))
-        return torch.cat(found)
+        return torch.cat([((Grid(S=side).corners(like) + 0.5) / side).flatten(0, 1) for side in self.sides])
 
     def strides(self, like: Tensor) -> Float[Tensor, "a 1"]:
         """Each point's stride as a share of the picture."""
@@ -138,7 +133,5 @@ class Points:
             best = image_scores.flatten().sort(descending=True, stable=True)
             kept = best.indices[: int((best.values[:CANDIDATES] > score_threshold).sum())]
             point, label = kept // self.C, kept % self.C
-            kept_scores, kept_boxes = image_scores[point, label], image_boxes[point]
-            keep = batched_nms(kept_boxes, kept_scores, label, nms_iou)
-            detections.append({"boxes": kept_boxes[keep], "scores": kept_scores[keep], "labels": label[keep]})
+            detections.append(suppress(image_boxes[point], image_scores[point, label], label, nms_iou))
         return detections

@@ -15,7 +15,7 @@ from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
 
 COARSEST = 32  # px: the stride of a backbone's last map
-RARE = 0.01  # the probability that a logit of an anchor-free detector starts at
+RARE = 0.01  # the probability that a score which is a logit starts at, as RetinaNet's
 
 
 @dataclass(frozen=True)

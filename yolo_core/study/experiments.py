@@ -7,7 +7,6 @@ An arm is its experiment's configuration with some keys changed. `run` trains it
 syntax of the code) is the same: a notebook asks for a run and need not care which.
 """
 
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ import pandas as pd
 
 from yolo_core.data import emoji
 from yolo_core.data.voc import VocData
+from yolo_core.detector.heads import logit
 from yolo_core.errors import InputError
 from yolo_core.study.code_hash import code_hash, modules
-from yolo_core.study.config import RunConfig, config_from_dict
+from yolo_core.study.config import RARE, RunConfig, config_from_dict
 from yolo_core.study.locks import alone
 from yolo_core.study.paths import data_folder, runs_folder
 from yolo_core.study.records import Run, read_run, run_key
@@ -115,8 +115,6 @@ SGD = changes(optimiser="sgd", lr=1e-2)
 # Without clipping SGD bursts within a dozen steps at 1e-2, and at 1e-3 too (pilots, n = 1): the arms that stay whole run at this rate.
 SLOW = changes(lr=1e-4)
 LITERAL = changes(**CONV, background="focal-literal")
-# A confidence logit that starts at probability 0.01, as RetinaNet's.
-RARE = -math.log((1 - 0.01) / 0.01)
 # One rate for everything, as the write-up fine-tunes; or a fresh head that learns as fast as on the frozen backbone.
 ONE_RATE = changes(lr=1e-5)
 TWO_RATES = changes(**CONV, backbone_lr=1e-4)
@@ -170,7 +168,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "focal-detached": changes(background="focal-detached"),
             "focal-literal": changes(background="focal-literal"),
             "focal-coupled": changes(background="focal-coupled"),
-            "qfl": changes(background="qfl", confidence_bias=RARE),
+            "qfl": changes(background="qfl", confidence_bias=logit(RARE)),
             "mse-conv": CONV,
             "focal-conv": changes(**CONV, background="focal"),
             "focal-literal-from-0.3": changes(**LITERAL, confidence_bias=0.3),

@@ -17,6 +17,11 @@ from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.point_loss import PointLoss
 
 
+def _due(every: int, step: int) -> bool:
+    """Whether a step is one of every `every`-th; 0: none is."""
+    return every > 0 and step % every == 0
+
+
 class GradientProbe:
     """Records, every `every` steps (and at the first): the gradient norm of each loss term on each layer; each cell's background gradient
     and confidence; a histogram of the background confidences.
@@ -44,7 +49,7 @@ class GradientProbe:
         self._cells = [] if cells.empty else [cells.astype({"confidence": np.float32, "gradient": np.float32})]
 
     def wants(self, step: int) -> bool:
-        return self.every > 0 and step % self.every == 0
+        return _due(self.every, step)
 
     def observe(self, step: int, model: nn.Module, outputs: Tensor, target: Tensor, terms: dict[str, Tensor], divisor: int) -> None:
         """terms: as `YoloLoss` returns them, already divided by `divisor`; the graph is kept for the step's own backward pass."""
@@ -126,7 +131,7 @@ class NoiseProbe:
     def begin(self, step: int, model: nn.Module, micro_batches: int) -> None:
         """Before a step's first backward pass. One micro-batch alone has nothing to differ from."""
         self._before = None
-        if self.every > 0 and step % self.every == 0 and micro_batches > 1:
+        if _due(self.every, step) and micro_batches > 1:
             self._weights = [p for p in model.parameters() if p.requires_grad]
             self._before = [torch.zeros_like(p) for p in self._weights]
             self._squares: list[tuple[int, float]] = []
@@ -180,7 +185,7 @@ class ConflictProbe:
         self._rows = list(state)
 
     def wants(self, step: int) -> bool:
-        return self.every > 0 and step % self.every == 0
+        return _due(self.every, step)
 
     def observe(self, step: int, shared: nn.Module, terms: dict[str, Tensor]) -> None:
         """terms: as `PointLoss` returns them; the graph is kept for the step's own backward pass."""
