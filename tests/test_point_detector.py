@@ -7,14 +7,17 @@ import torch
 from helpers_voc import write_tree
 from test_train import run
 
+from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import Pyramid, build_backbone
 from yolo_core.detector.heads import PointHead
 from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
+from yolo_core.study import cost, estimate
 from yolo_core.study.config import RunConfig
 from yolo_core.study.detect import found_in, load
 
+JOBS = [("remedies", "base", 0), ("remedies", "strides", 0)]
 EVERY = {"head": "decoupled", "assign": "aligned", "box_loss": "ciou", "score_loss": "quality", "finest_stride": 8}
 TINY = RunConfig(backbone="scratch", width=0.05, epochs=2, effective_batch=4, micro_batch=4, **EVERY)
 
@@ -132,6 +135,26 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_looks(splits
     assert again.record["times"]["resumed"] == 1
     assert all(torch.equal(tensor, again.weights()[name]) for name, tensor in whole.weights().items())
     assert again.table("conflict").equals(whole.table("conflict"))
+
+
+def test_the_command_line_trains_and_scores_one_and_speaks_of_no_ceiling(tmp_path, capsys):
+    root = write_tree(tmp_path / "tree", train=6, val=3)
+    out = tmp_path / "run"
+    arguments = ["--profile", "smoke", "--data", str(root), "--out", str(out), "--max-steps", "1"]
+    assert main(["train", "remedies", "--arm", "all-but-strides", *arguments]) == 0
+    assert main(["eval", str(out), "--data", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "after 1 steps\n" in said
+    assert "3 images" in said
+    assert "ceiling" not in said
+
+
+def test_the_cost_model_counts_the_strides_that_are_predicted_at():
+    fine, coarse = (cost.count(dataclasses.replace(TINY, finest_stride=stride)) for stride in (8, 32))
+    assert fine.forward > 2 * coarse.forward
+    assert fine.weights > coarse.weights
+    one, both = (estimate.estimate("pocket", jobs).disk["features"] for jobs in ([JOBS[0]], JOBS))
+    assert both > 2 * one, "the maps of three strides are kept beside those of one"
 
 
 def test_a_stride_that_the_picture_is_no_multiple_of_or_the_backbone_lacks_gets_a_sentence():

@@ -127,7 +127,8 @@ class Train:
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
         run = train(config, *splits, self.out, code=experiments.training_code(), **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
-            print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps; ceiling {run.metrics['ceiling']:.3f}")
+            most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
+            print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
         return 0
 
 

@@ -108,7 +108,10 @@ class Work:
         return self.forward + self.backward
 
 
-NET = ("image_size", "backbone", "width", "head", "freeze_weights", "batchnorm", "cache_features", "optimiser")
+NET = (
+    *("image_size", "backbone", "width", "head", "finest_stride", "bins"),
+    *("freeze_weights", "batchnorm", "cache_features", "optimiser"),
+)
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}  # of each weight, in float32
 
 

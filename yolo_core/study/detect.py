@@ -48,7 +48,9 @@ def table(metrics: dict[str, Any]) -> str:
     """A score as a table to read in a terminal."""
     lines = [
         f"mAP@.5 {metrics['map']:.4f}   (11-point {metrics['map_11point']:.4f}, class-agnostic {metrics['map_class_agnostic']:.4f})",
-        f"ceiling of the grid {metrics['ceiling']:.4f}; {metrics['images']} images, {metrics['objects']} objects",
+        # A detector at points has no grid that loses objects before any training.
+        (f"ceiling of the grid {metrics['ceiling']:.4f}; " if "ceiling" in metrics else "")
+        + f"{metrics['images']} images, {metrics['objects']} objects",
         "",
         f"{'score >=':>9} {'mAP@.5':>8} {'recall':>8} {'precision':>10} {'false/image':>12}",
     ]

@@ -163,7 +163,8 @@ def _images(profile: Profile) -> tuple[int, int]:
 def _features(configs: Iterable[RunConfig]) -> list[RunConfig]:
     """One configuration for each frozen backbone whose features are kept: random weights differ from seed to seed."""
     cached = [config for config in configs if config.cache_features]
-    return list({(c.backbone, c.width, c.weights, c.weights or c.seed): c for c in cached}.values())
+    seen_at = {c: c.finest_stride if c.anchor_free else None for c in cached}  # heads at points are kept the maps of their strides
+    return list({(c.backbone, c.width, c.weights, c.weights or c.seed, seen_at[c]): c for c in cached}.values())
 
 
 def _existing(path: Path) -> Path:
