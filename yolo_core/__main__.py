@@ -183,6 +183,23 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a run's detector as ONNX: pictures in, boxes and scores out, checked against PyTorch."""
+
+    run: tyro.conf.Positional[Path]
+    out: Path
+    """The file to write, model.onnx for instance."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import detect, export
+
+        found = export.export(*detect.load(self.run), self.out)
+        differences = ", ".join(f"{name} {value:.1g}" for name, value in found.items())
+        print(f"{self.out}: {self.out.stat().st_size / 2**20:.1f} MiB; greatest difference from PyTorch: {differences}")
+        return 0
+
+
+@dataclass(frozen=True)
 class Claims:
     """The register of claims with the verdicts of the committed reference runs, or of the runs made here."""
 
@@ -325,6 +342,7 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Claims, tyro.conf.subcommand("claims")]
     | Annotated[Reference, tyro.conf.subcommand("reference")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]

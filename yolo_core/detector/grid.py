@@ -128,6 +128,13 @@ class Grid:
         c = parts.confidence.sigmoid() if confidence == "sigmoid" else parts.confidence.clamp(min=0)
         return c[..., None] * parts.classes.clamp(min=0)[..., None, :]
 
+    def candidates(
+        self, outputs: Float[Tensor, "n s s k"], confidence: Literal["linear", "sigmoid"] = "linear"
+    ) -> tuple[Float[Tensor, "n a 4"], Float[Tensor, "n a c"]]:
+        """Every predictor's xyxy box, cut at the picture's edge, and its score for each class, before anything is left out."""
+        parts = self.split(outputs)
+        return self.boxes(parts.centre, parts.size).clamp(0, 1).flatten(1, 3), self.scores(outputs, confidence).flatten(1, 3)
+
     @torch.no_grad()
     def decode(
         self,
@@ -142,15 +149,13 @@ class Grid:
         "all" keeps all S * S * B * C candidates, as the paper's evaluation does; "one-a-cell" keeps each cell's single best, as the
         write-up's released code does. What scores above `score_threshold` goes through a non-maximum suppression a class.
         """
-        parts = self.split(outputs)
-        boxes = self.boxes(parts.centre, parts.size).clamp(0, 1)
-        scores = self.scores(outputs, confidence)  # n s s b c
+        boxes, scores = self.candidates(outputs, confidence)
         if candidates == "one-a-cell":
-            cell = scores.flatten(3)
+            cell = scores.unflatten(1, (-1, self.B)).flatten(2)
             best = cell.argmax(-1, keepdim=True)  # one even where scores tie
             scores = torch.zeros_like(cell).scatter(-1, best, cell.gather(-1, best)).view_as(scores)
         detections = []
-        for image_boxes, image_scores in zip(boxes.flatten(1, 3), scores.flatten(1, 3), strict=True):
+        for image_boxes, image_scores in zip(boxes, scores, strict=True):
             predictor, label = (image_scores > score_threshold).nonzero(as_tuple=True)
             detections.append(suppress(image_boxes[predictor], image_scores[predictor, label], label, nms_iou))
         return detections

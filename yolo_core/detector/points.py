@@ -1,6 +1,6 @@
 """The points of one or several grids, each of which predicts one box and a score for every class: an anchor-free detector's outputs.
 
-Inside: `Points` (`centres`, `strides`, `encode`, `split`, `boxes`, `decode`), `PointParts`, `Truth`.
+Inside: `Points` (`centres`, `strides`, `encode`, `split`, `boxes`, `candidates`, `decode`), `PointParts`, `Truth`.
 
 A point is the middle of a cell. YOLOv1 has one grid of 7 x 7 cells, two predictors a cell and a confidence that multiplies every class;
 here a cell has one predictor, and the score of a class is one number, as in FCOS (Tian et al., 2019) and its successors up to YOLOv8.
@@ -117,6 +117,12 @@ class Points:
         scores = self.split(outputs).scores
         return scores.sigmoid() if confidence == "sigmoid" else scores.clamp(min=0)
 
+    def candidates(
+        self, outputs: Float[Tensor, "n a k"], confidence: Literal["linear", "sigmoid"] = "linear"
+    ) -> tuple[Float[Tensor, "n a 4"], Float[Tensor, "n a c"]]:
+        """Every point's xyxy box, cut at the picture's edge, and its score for each class, before anything is left out."""
+        return self.boxes(self.split(outputs).box).clamp(0, 1), self.scores(outputs, confidence)
+
     @torch.no_grad()
     def decode(
         self,
@@ -127,9 +133,8 @@ class Points:
     ) -> list[dict[str, Tensor]]:
         """Outputs to detections `{boxes xyxy, scores, labels}`, best first, an image each: what scores above `score_threshold`, at most
         CANDIDATES of them, goes through a non-maximum suppression a class."""
-        boxes = self.boxes(self.split(outputs).box).clamp(0, 1)
         detections = []
-        for image_boxes, image_scores in zip(boxes, self.scores(outputs, confidence), strict=True):
+        for image_boxes, image_scores in zip(*self.candidates(outputs, confidence), strict=True):
             best = image_scores.flatten().sort(descending=True, stable=True)
             kept = best.indices[: int((best.values[:CANDIDATES] > score_threshold).sum())]
             point, label = kept // self.C, kept % self.C

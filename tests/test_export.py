@@ -1,0 +1,122 @@
+"""An exported detector says what PyTorch's says, to any runtime, or is not written."""
+
+import json
+
+import onnx
+import pytest
+import torch
+
+from yolo_core.__main__ import main
+from yolo_core.data.annotation import CLASSES
+from yolo_core.detector.model import batchnorms
+from yolo_core.errors import InputError
+from yolo_core.study import export as exporting
+from yolo_core.study.config import RunConfig
+from yolo_core.study.export import Deployed, compare, export, latency, session
+
+KINDS = {
+    "YOLOv1's cells": RunConfig(head="conv", background="qfl", confidence_bias=-2.0),
+    "points at three strides, with bins": RunConfig(head="decoupled", finest_stride=8, bins=16, score_loss="quality"),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=list(KINDS))
+def exported(request, tmp_path_factory):
+    """An export, with the detector it came from: random weights, but scores that are far from each other."""
+    config = KINDS[request.param]
+    torch.manual_seed(0)
+    detector = config.detector()
+    for norm in batchnorms(detector):
+        norm.momentum = 1.0
+    with torch.no_grad():  # one batch, after which no layer's output fades away
+        detector.train()(torch.rand(8, 3, config.image_size, config.image_size))
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    return detector, config, path, export(detector, config, path)
+
+
+def test_an_exported_file_passes_the_checker_and_says_what_its_numbers_mean(exported):
+    _, config, path, _ = exported
+    onnx.checker.check_model(path, full_check=True)
+    model = onnx.load(path)
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(about["classes"]) == list(CLASSES)
+    assert about["image_size"] == str(config.image_size)
+    assert [x.name for x in model.graph.input] == ["images"] and [x.name for x in model.graph.output] == ["boxes", "scores"]
+
+
+@pytest.mark.parametrize("pictures", [1, 5])
+def test_onnxruntime_puts_out_what_pytorch_does_for_any_number_of_pictures(exported, pictures):
+    detector, config, path, _ = exported
+    images = torch.rand(pictures, 3, config.image_size, config.image_size)
+    boxes, scores = session(path).run(["boxes", "scores"], {"images": images.numpy()})
+    with torch.no_grad():
+        outputs = detector.eval()(images)
+        wanted_boxes, wanted_scores = config.grid().candidates(outputs, config.confidence)
+    assert wanted_scores.std() > 1e-3, "scores that are all alike would agree with anything"
+    torch.testing.assert_close(torch.from_numpy(boxes), wanted_boxes, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(scores), wanted_scores, atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_exported_is_what_decode_suppresses(exported):
+    """Thresholded and suppressed as the file's reader is told to, its numbers are the detections of `decode`."""
+    from torchvision.ops import batched_nms
+
+    detector, config, path, _ = exported
+    image = torch.rand(1, 3, config.image_size, config.image_size)
+    boxes, scores = (torch.from_numpy(x)[0] for x in session(path).run(None, {"images": image.numpy()}))
+    cut = float(scores.flatten().topk(50).values[-2:].mean())
+    place, label = (scores > cut).nonzero(as_tuple=True)
+    kept = batched_nms(boxes[place], scores[place, label], label, 0.5)
+    with torch.no_grad():
+        found = config.grid().decode(detector.eval()(image), cut, confidence=config.confidence)[0]
+    assert len(kept) == len(found["labels"]) > 1
+    torch.testing.assert_close(scores[place, label][kept], found["scores"], atol=1e-5, rtol=1e-4)
+
+
+def test_a_file_that_differs_from_pytorch_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    config = KINDS["YOLOv1's cells"]
+    monkeypatch.setattr(exporting, "compare", lambda *_: {"boxes": 0.0, "scores": float("nan")})
+    with pytest.raises(InputError, match="nothing was written"):
+        export(config.detector(), config, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_comparison_sees_another_detector(exported):
+    detector, config, path, found = exported
+    assert max(found.values()) <= 1e-4
+    other = Deployed(config.detector(), config)
+    assert max(compare(other, session(path), torch.rand(1, 3, config.image_size, config.image_size)).values()) > 1e-2
+
+
+@pytest.mark.parametrize("place", ["there.onnx", "no/such/folder/model.onnx"])
+def test_export_neither_overwrites_a_file_nor_makes_folders(tmp_path, place):
+    (tmp_path / "there.onnx").write_text("mine")
+    config = KINDS["YOLOv1's cells"]
+    with pytest.raises(InputError, match="give another --out"):
+        export(config.detector(), config, tmp_path / place)
+    assert (tmp_path / "there.onnx").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_latency_times_every_contestant_as_often_and_not_the_first_call():
+    calls = {"a": 0, "b": 0}
+
+    def call(name: str) -> None:
+        calls[name] += 1
+
+    table = latency({name: lambda name=name: call(name) for name in calls}, repeats=3)
+    assert calls == {"a": 4, "b": 4}
+    assert list(table.index) == ["a", "b"] and (table["least"] <= table["median"]).all() and (table["median"] <= table["greatest"]).all()
+
+
+def test_a_run_is_exported_from_the_command_line(tmp_path, capsys):
+    from helpers_voc import write_tree
+
+    tree = write_tree(tmp_path / "tree", train=6, val=3)
+    run, out = tmp_path / "run", tmp_path / "model.onnx"
+    train = ["train", "remedies", "--arm", "base", "--profile", "smoke", "--data", str(tree), "--out", str(run), "--max-steps", "1"]
+    assert main(train) == 0
+    assert main(["export", str(run), "--out", str(out)]) == 0
+    assert "greatest difference from PyTorch" in capsys.readouterr().out
+    assert out.stat().st_size > 2**20
+    assert main(["export", str(run), "--out", str(out)]) == 2
+    assert "already there" in capsys.readouterr().err
