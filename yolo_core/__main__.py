@@ -244,6 +244,28 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Established:
+    """Train an established detector, torchvision's FCOS, on a profile's scenes as the remedies are, and store its score."""
+
+    profile: str = "pocket"
+    seed: int = 97
+    """One that no verdict is drawn from."""
+    out: Path | None = None
+    """Where the score goes; among the profile's reference records if not given."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import established
+
+        out = self.out or established.place(self.profile)
+        if not out.parent.is_dir():
+            raise InputError(f"{out}: its folder does not exist; give another --out")
+        record = established.train_fcos(self.profile, self.seed)
+        out.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
+        return 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """Predict the peak memory of a training step, by part, for every micro-batch: what fits, and what would make room."""
 
@@ -345,6 +367,7 @@ Command = (
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Claims, tyro.conf.subcommand("claims")]
     | Annotated[Reference, tyro.conf.subcommand("reference")]
+    | Annotated[Established, tyro.conf.subcommand("established")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
