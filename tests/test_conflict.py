@@ -18,6 +18,7 @@ def observed(box: torch.Tensor, score: torch.Tensor) -> dict:
     return probe.table().iloc[0].to_dict()
 
 
+@pytest.mark.equation("eq-conflict")
 @pytest.mark.parametrize(("score", "cosine"), [([1.0, 0.0], 1.0), ([-3.0, 0.0], -1.0), ([0.0, 2.0], 0.0), ([1.0, 1.0], 0.5**0.5)])
 def test_the_cosine_is_that_of_the_two_gradients_on_the_shared_weights(score, cosine):
     assert observed(torch.tensor([[1.0, 0.0]]), torch.tensor([score]))["cosine"] == pytest.approx(cosine, abs=1e-6)

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers_voc import write_tree
@@ -15,7 +16,7 @@ from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector, batchnorms
 from yolo_core.errors import InputError
 from yolo_core.study.config import RunConfig
-from yolo_core.study.mosaic_noise import measure, spread, worth
+from yolo_core.study.mosaic_noise import factors, measure, spread, worth
 
 PICTURES = 1024
 
@@ -147,3 +148,18 @@ def test_batchnorm_looks_at_the_batch_even_where_it_is_frozen(noise):
 def test_pictures_that_make_no_whole_batches_are_refused(tones, pictures, message):
     with pytest.raises(InputError, match=message):
         measure(toy(), Sum(), tones, pictures=pictures)
+
+
+@pytest.mark.equation("eq-simulated")
+def test_a_batch_k_times_as_large_is_told_by_all_three_measures():
+    """Noise falls to a k-th, deviations to a root of it."""
+    k = 2.5
+    plain = {"micro_batch": 2, "mosaic": False, "noise_scale": 10.0, "mean_spread": 0.4, "variance_spread": 0.2}
+    mosaics = {"micro_batch": 2, "mosaic": True, "noise_scale": 10 / k, "mean_spread": 0.4 / k**0.5, "variance_spread": 0.2 / k**0.5}
+    found = factors(pd.DataFrame([plain, mosaics]))
+    assert list(found.columns) == ["gradient", "batchnorm_mean", "batchnorm_variance"]
+    assert found.loc[2].tolist() == pytest.approx([k, k, k])
+
+
+def test_one_tone_mosaics_act_like_a_batch_of_what_one_is_worth(found):
+    assert factors(found.reset_index())["gradient"].tolist() == pytest.approx([worth()] * 2, rel=0.3)

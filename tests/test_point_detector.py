@@ -103,6 +103,13 @@ def test_two_runs_of_a_seed_are_equal_bit_for_bit(splits, tmp_path, change):
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
+def test_a_training_on_mosaics_records_as_how_large_a_batch_they_act(splits, tmp_path):
+    """At micro-batch 16 not: six pictures are not two batches."""
+    found = run(dataclasses.replace(TINY, epochs=1, mosaic=True), splits, tmp_path / "mosaic").metrics["mosaic"]
+    assert set(found) == {"2"}
+    assert set(found["2"]) == {"gradient", "batchnorm_mean", "batchnorm_variance"} and min(found["2"].values()) > 0
+
+
 def test_stored_features_train_as_those_of_a_backbone_that_runs(splits, tmp_path):
     """To half precision, in which they are stored."""
     config = dataclasses.replace(TINY, freeze_weights=True, batchnorm="frozen", epochs=1)

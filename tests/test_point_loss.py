@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import central_difference, iou, random_targets
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchvision.ops import complete_box_iou_loss
+from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss
 
+from yolo_core.detector.boxes import paired_iou
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss, quality_focal
 from yolo_core.detector.point_loss import PointLoss, distribution_focal, squared_box
@@ -108,6 +109,66 @@ def test_complete_iou_pulls_a_box_that_does_not_meet_its_object_while_the_overla
     (gradient,) = torch.autograd.grad(complete_box_iou_loss(box, truth).sum(), box)
     assert gradient[0, :2].sum() + gradient[0, 2:].sum() < 0  # down the slope is towards the object
     assert iou(box[0].tolist(), truth[0].tolist()) == 0
+
+
+@given(st.floats(0.05, 1), st.floats(0.05, 1), st.floats(0.01, 3))
+@settings(max_examples=50, deadline=None)
+@pytest.mark.equation("eq-overlap-slope", "eq-distance-slope")
+def test_a_box_shifted_sideways_feels_the_slopes_of_the_overlap_and_of_the_distance(w, h, shift):
+    shift = shift if abs(shift - w) > 1e-3 else shift + 0.01  # at one width the slope has two sides
+    leaf = torch.tensor([shift], dtype=torch.float64, requires_grad=True)
+    truth = torch.tensor([[0.0, 0.0, w, h]], dtype=torch.float64)
+    box = truth + torch.stack([leaf, 0 * leaf, leaf, 0 * leaf], -1)
+    (slope,) = torch.autograd.grad(paired_iou(box, truth).sum(), leaf, retain_graph=True)
+    wanted = -2 * w / (w + shift) ** 2 if shift < w else 0.0
+    assert slope.item() == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+    distance = distance_box_iou_loss(box, truth, reduction="sum") - overlap_part(box, truth)
+    (slope,) = torch.autograd.grad(distance, leaf)
+    wanted = 2 * shift * (h**2 + w * (w + shift)) / ((w + shift) ** 2 + h**2) ** 2
+    assert slope.item() == pytest.approx(wanted, rel=1e-3, abs=1e-5)  # torchvision adds 1e-7 to what it divides by
+
+
+def overlap_part(box, truth):
+    """1 - IoU, so that the distance is what is left of the loss."""
+    return (1 - paired_iou(box, truth)).sum()
+
+
+@given(st.floats(0.1, 1), st.floats(0.1, 1))
+@settings(max_examples=50, deadline=None)
+@pytest.mark.equation("eq-aspect-slope")
+def test_the_term_of_shape_trades_width_for_height_and_asks_for_no_area(w, h):
+    """What complete IoU adds to distance IoU is a v, a held: its slopes are those of the page."""
+    truth = torch.tensor([[0.0, 0.0, 0.6, 0.3]], dtype=torch.float64)
+    size = torch.tensor([w, h], dtype=torch.float64, requires_grad=True)
+    box = torch.cat([torch.zeros(2, dtype=torch.float64), size])[None]
+    added = complete_box_iou_loss(box, truth, reduction="sum") - distance_box_iou_loss(box, truth, reduction="sum")
+    slope = torch.autograd.grad(added, size)[0].tolist()
+    turn = math.atan(0.6 / 0.3) - math.atan(w / h)
+    v = 4 / math.pi**2 * turn**2
+    a = v / (1 - float(iou(box[0].tolist(), truth[0].tolist())) + v) if v else 0.0
+    along = 8 / math.pi**2 * turn / (w**2 + h**2)
+    assert slope == pytest.approx([-a * along * h, a * along * w], rel=1e-3, abs=1e-6)
+    assert w * slope[0] + h * slope[1] == pytest.approx(0, abs=1e-9)
+
+
+@given(st.floats(-6, 6), st.floats(0.5, 3))
+@settings(max_examples=50, deadline=None)
+@pytest.mark.equation("eq-quality-slope")
+def test_quality_focal_pulls_at_a_logit_without_an_object_as_the_page_says(logit, gamma):
+    x = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(quality_focal(x, torch.zeros_like(x), gamma).sum(), x)
+    p = 1 / (1 + math.exp(-logit))
+    assert slope.item() == pytest.approx(p**gamma * (p - gamma * (1 - p) * math.log(1 - p)), rel=1e-9)
+
+
+@pytest.mark.equation("eq-quality-small")
+def test_quality_focal_starves_a_small_score_by_the_same_power_as_the_quartic():
+    """Of a hundredth of the score, a hundredth to the power 1 + gamma of the slope."""
+    p = torch.tensor([1e-5, 1e-3], dtype=torch.float64)
+    for gamma in (0.0, 1.0, 2.0):
+        x = torch.logit(p).requires_grad_()
+        (slope,) = torch.autograd.grad(quality_focal(x, torch.zeros_like(x), gamma).sum(), x)
+        torch.testing.assert_close(slope, (1 + gamma) * p ** (1 + gamma), rtol=3e-3, atol=0.0)
 
 
 @given(st.floats(-6, 6), st.floats(0, 1))

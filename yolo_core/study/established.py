@@ -1,6 +1,6 @@
 """An established detector on the same scenes: torchvision's FCOS on the same frozen backbone, after as many pictures.
 
-Inside: `train_fcos` (its training and its score), `fcos` (the detector), `stored` (the committed score), `place`.
+Inside: `train_fcos` (its training and its score), `fcos` (the detector), `stored` (the committed score), `told`, `place`.
 
 A score that no remedy of ours reaches may be out of reach, or out of ours. FCOS (Tian et al., 2019) has three strides, a decoupled head,
 an assignment by place and scale, focal loss and generalised IoU; head, targets, loss and decoding are torchvision's own. It is run for
@@ -148,3 +148,11 @@ def stored(profile: str) -> dict[str, Any] | None:
     record = json.loads(place(profile).read_text())
     train, val = experiments.profile_data(profile, progress=False)
     return record if record["data"] == {"train": train.fingerprint, "val": val.fingerprint} else None
+
+
+def told(record: dict[str, Any] | None) -> str:
+    """The score in one line."""
+    if record is None:
+        return "torchvision's FCOS has not been run on these scenes"
+    found = [record["metrics"]["map"], record["metrics"]["map_class_agnostic"], record["train_split"]["map"]]
+    return "torchvision's FCOS, seed {}: mAP@.5 {:.2f}, class-agnostic {:.2f}, on training scenes {:.2f}".format(record["seed"], *found)

@@ -5,7 +5,7 @@ Inside: `export`, `Deployed` (what is exported), `session` (onnxruntime on this 
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,14 +87,15 @@ def compare(deployed: Deployed, runtime: "InferenceSession", pictures: Float[Ten
     return {name: float(np.abs(a - b.numpy()).max()) for name, a, b in zip(OUTPUTS, found, wanted, strict=True)}
 
 
-def latency(contestants: Mapping[str, Callable[[], object]], repeats: int = 20) -> pd.DataFrame:
+def latency(contestants: Mapping[Hashable, Callable[[], object]], repeats: int = 20) -> pd.DataFrame:
     """Milliseconds a call, a row a contestant: `median`, `least`, `greatest`. Every repeat times all of them, one after another, so that
     a machine that slows down slows all; the first call of each is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+    times: dict[Hashable, list[float]] = {name: [] for name in contestants}
     for repeat in range(repeats + 1):
         for name, call in contestants.items():
             start = time.perf_counter()
             call()
             if repeat:
                 times[name].append(1e3 * (time.perf_counter() - start))
-    return pd.DataFrame({"median": np.median(t), "least": min(t), "greatest": max(t)} for t in times.values()).set_index(pd.Index(times))
+    rows = [{"median": np.median(t), "least": min(t), "greatest": max(t)} for t in times.values()]
+    return pd.DataFrame(rows, index=pd.Index(list(times)))

@@ -1,10 +1,11 @@
 """Does a mosaic simulate a larger batch?
 
-Inside: `measure` (gradient noise and BatchNorm's statistics, with and without mosaics), `spread`, `worth`.
+Inside: `measure` (gradient noise and BatchNorm's statistics, with and without mosaics), `factors` (as how many times as large a batch),
+`spread`, `worth`.
 
 Bochkovskiy et al. (2020, 3.3) say that with mosaics "batch normalization calculates activation statistics from 4 different images on
 each layer", which "significantly reduces the need for a large mini-batch size". A batch k times as large would divide the variance of
-whatever is a mean over the batch by k, be it BatchNorm's mean or the gradient; so the claim (R2) is a k that can be measured.
+whatever is a mean over the batch by k, be it BatchNorm's mean or the gradient; so the claim (R2a) is a k that can be measured.
 """
 
 import copy
@@ -26,6 +27,9 @@ from yolo_core.errors import InputError
 from yolo_core.study.probes import NoiseProbe
 from yolo_core.study.scoring import to_float
 
+MICRO_BATCHES = (2, 16)
+PICTURES = 192  # twelve batches of 16: what the spread over batches is estimated from
+
 
 def worth(margin: float = MARGIN) -> float:
     """How many pictures a mosaic can be worth: 1 / E[sum of the squared areas of its four parts].
@@ -42,10 +46,11 @@ def measure(
     loss: YoloLoss | PointLoss,
     data: VocData,
     seed: int = 0,
-    micro_batches: Sequence[int] = (2, 16),
-    pictures: int = 256,
+    micro_batches: Sequence[int] = MICRO_BATCHES,
+    pictures: int | None = None,
 ) -> pd.DataFrame:
-    """One row for each `micro_batch`, with and without `mosaic`, over the same first `pictures` of an epoch, at the detector's weights:
+    """One row for each `micro_batch`, with and without `mosaic`, over the same first `pictures` of an epoch (None: 192, or as many as
+    there are in whole batches), at the detector's weights:
 
     - `noise_scale`: the simple noise scale of the gradient in images (`NoiseProbe`, all pictures as one effective batch); with mosaics
       that simulate a batch k times as large, a k-th of what it is without;
@@ -56,6 +61,9 @@ def measure(
     On a copy with BatchNorm in train mode, dropout and stochastic depth off, so that the pictures are the only noise. InputError unless
     `data` holds so many pictures, and they make at least two whole batches of each size.
     """
+    if pictures is None:
+        largest = max(micro_batches)
+        pictures = min(PICTURES, len(data)) // largest * largest
     if pictures > len(data):
         raise InputError(f"pictures: {pictures} were asked for, and the split has {len(data)}; ask for {len(data)} or fewer")
     for micro in micro_batches:
@@ -67,6 +75,19 @@ def measure(
         found = _measured(copy.deepcopy(detector), loss, islice(batches, pictures // micro), pictures, micro)
         rows.append({"micro_batch": micro, "mosaic": mosaic, **found})
     return pd.DataFrame(rows)
+
+
+def factors(measured: pd.DataFrame) -> pd.DataFrame:
+    """As how many times as large a batch mosaics act, a row a micro-batch, from what `measure` has found: `gradient` by its noise scale,
+    `batchnorm_mean` and `batchnorm_variance` by the square of their spreads. 1 where they simulate nothing; see eq-simulated."""
+    pairs = measured.pivot(index="micro_batch", columns="mosaic", values=["noise_scale", "mean_spread", "variance_spread"])
+    ratios = {name: pairs[name][False] / pairs[name][True] for name in ("noise_scale", "mean_spread", "variance_spread")}
+    found = {
+        "gradient": ratios["noise_scale"],
+        "batchnorm_mean": ratios["mean_spread"] ** 2,
+        "batchnorm_variance": ratios["variance_spread"] ** 2,
+    }
+    return pd.DataFrame(found)
 
 
 def _measured(detector: Detector, loss: YoloLoss | PointLoss, batches: Iterable[Batch], pictures: int, micro: int) -> dict[str, Any]:

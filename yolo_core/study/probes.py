@@ -170,7 +170,7 @@ class NoiseProbe:
 
 class ConflictProbe:
     """Whether boxes and classes pull the layers they share in different directions: at every `every`-th step the cosine between the two
-    gradients on the head's neck, and their norms (claim R1a). For a detector at points."""
+    gradients on the head's neck (eq-conflict), and their norms (claim R1a). For a detector at points."""
 
     def __init__(self, every: int) -> None:
         self.every = every

@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from yolo_core.data.augment import Augmented, Mosaic
 from yolo_core.data.voc import VocData, loader
 from yolo_core.errors import InputError
+from yolo_core.study import mosaic_noise
 from yolo_core.study.accumulation import gap
 from yolo_core.study.batchnorm import drift, recomputed, snapshot
 from yolo_core.study.checkpoint import Checkpoints, beside
@@ -265,6 +266,7 @@ def train(
     if config.train_images is not None:
         train_data = train_data.first(config.train_images)
     steps = int(min(config.epochs * math.ceil(len(train_data) / config.effective_batch), max_steps or math.inf))
+    plain_data = train_data
     if config.mosaic:
         train_data = Mosaic(train_data, config.seed, mosaics(config, len(train_data), steps))
     if config.augment:
@@ -323,7 +325,7 @@ def train(
     if rank > 0:
         fabric.barrier()
         return read_run(out)
-    metrics |= aftermath(run, train_data, val_data)
+    metrics |= aftermath(run, plain_data, val_data)
     record = {
         "key": key,
         "config": config.to_dict(),
@@ -348,7 +350,8 @@ def train(
 
 
 def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str, Any]:
-    """What is asked of a trained detector once: its scores on pictures it has seen, what became of BatchNorm, whether gradients add up."""
+    """What is asked of a trained detector once: its scores on pictures it has seen, what became of BatchNorm, as how large
+    a batch mosaics act, whether gradients add up. `train_data`: its pictures as they are."""
     config, detector = run.config, run.detector
     # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
     seen = slice(len(val_data))
@@ -361,6 +364,9 @@ def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str
         found["batchnorm"] |= {"map_recomputed": again["map"]}
         if "object_iou" in again:
             found["batchnorm"] |= {"object_iou_recomputed": again["object_iou"]["best"]}
+    if config.mosaic and (sizes := [size for size in mosaic_noise.MICRO_BATCHES if 2 * size <= len(train_data)]):
+        table = mosaic_noise.factors(mosaic_noise.measure(detector, run.loss, train_data, config.seed, sizes))
+        found["mosaic"] = {str(micro): row.to_dict() for micro, row in table.iterrows()}
     if config.micro_batch < config.effective_batch:
         images, targets = train_data.__getitems__(list(range(min(config.effective_batch, len(train_data)))))
         target = run.grid.encode(targets, config.train_on_difficult).to(run.fabric.device)

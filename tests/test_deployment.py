@@ -1,0 +1,20 @@
+"""The table of runtimes is measured, every row as often, and names what it measures."""
+
+import torch
+
+from yolo_core.study import deployment, export
+from yolo_core.study.config import RunConfig
+
+
+def test_each_detector_has_a_row_under_each_runtime_with_its_file_and_its_time():
+    configs = {"small": RunConfig(head="coupled"), "large": RunConfig(head="compressed")}
+    threads = torch.get_num_threads()
+    pictures = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
+    table = deployment.compare_runtimes({name: (config.detector(), config) for name, config in configs.items()}, pictures, repeats=2)
+    assert list(table.index) == [(name, runtime) for name in configs for runtime in ("PyTorch", "onnxruntime")]
+    assert (table["least"] > 0).all() and table.attrs == {"repeats": 2}
+    size = table["file, MiB"].groupby("detector").first()
+    millions = table["parameters, M"].groupby("detector").first()
+    assert size["large"] > 100 > size["small"] and millions["large"] > 30 > millions["small"]
+    assert (table["difference"].astype(float) <= export.TOLERANCE).all()
+    assert torch.get_num_threads() == threads
