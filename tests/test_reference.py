@@ -129,6 +129,13 @@ def test_the_canary_sings_the_same_twice_and_otherwise_for_another_loss():
 
 
 # Three of the cheaper ones: the whole aviary sings with `python -m yolo_core reference --check`.
+@pytest.mark.parametrize("arm", ["base", "all-bins"])
+def test_a_detector_at_points_has_a_canary_of_all_its_terms(arm):
+    sung = canary("remedies", arm, "pocket")
+    assert len(sung["losses"]) == 20 and all(loss > 0 for loss in sung["losses"])
+    assert compare(sung, canary("remedies", "quality", "pocket")) == "changed"
+
+
 STORED = sorted((reference.ROOT / "records/pocket/canaries").glob("focal-*.json"))[:3]
 
 
