@@ -53,7 +53,7 @@ class _Code:
         return os.mkdir, (str(MARKER),)
 
 
-def pickled(protocol: int = 4) -> bytes:
+def pickled(protocol: int = 2) -> bytes:
     """A pickle that makes `MARKER` when it is read."""
     return pickle.dumps(_Code(), protocol)
 
