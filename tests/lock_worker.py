@@ -26,7 +26,8 @@ if __name__ == "__main__":
     def trained(config, train_data, val_data, out, *, start, **_):
         note(f"{config.arm} trained{'' if start is None else f' from {start.config.arm}'}")
         time.sleep(1)
-        return write_run(out, {"config": config.to_dict()}, {}, {})
+        record = {"key": "k", "code": "c", "config": config.to_dict(), "data": {"fingerprints": {}}, "metrics": {}}
+        return write_run(out, record, {}, {})
 
     emoji.generate, experiments.train = drawn, trained
     note(f"{experiments.run('finetune', 'continued', 'smoke', progress=False).config.arm} in hand")

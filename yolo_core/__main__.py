@@ -112,6 +112,9 @@ class Train:
         config = experiments.resolve(self.experiment, arm, self.profile, self.seed)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
+        holder = next(folder for folder in self.out.absolute().parents if folder.exists())
+        if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
+            raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
         if self.max_steps is not None and self.max_steps < 1:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
         if self.workers < 0 or not self.checkpoint_seconds >= 0:
@@ -211,6 +214,7 @@ class Claims:
     def __call__(self) -> int:
         from yolo_core.study import experiments, reference, verdicts
 
+        experiments.profile_of(self.profile)
         runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
         findings = verdicts.register(run.record for run in runs)
         print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else verdicts.markdown(findings))
@@ -230,8 +234,9 @@ class Reference:
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
     def __call__(self) -> int:
-        from yolo_core.study import reference
+        from yolo_core.study import experiments, reference
 
+        experiments.profile_of(self.profile)
         if self.check:
             found = reference.check(self.profile)
             print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()) or "no canary is stored")

@@ -26,6 +26,8 @@ CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 """VOC's 20 classes in alphabetical order: a label is an index into this."""
 
+LARGEST = 2**24  # px: float32, which holds the boxes, counts no farther
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -113,7 +115,7 @@ def _only(node: Element, tag: str, where: str) -> Element:
 def _number(node: Element, tag: str, where: str) -> float:
     text = (_only(node, tag, where).text or "").strip()
     try:
-        value = float(text)
+        value = float(text) if text.isascii() and "_" not in text else math.nan  # Python alone reads 1_0, and other scripts' digits
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -123,8 +125,10 @@ def _number(node: Element, tag: str, where: str) -> float:
 
 def _side(size: Element, tag: str, path: Path) -> int:
     value = _number(size, tag, f"{path}: <size>")
-    if value < 1 or value != int(value):
-        raise InputError(f"{path}: <size> has {tag} {value:g}, expected a positive whole number; write the picture's size in pixels.")
+    if not 1 <= value <= LARGEST or value != int(value):
+        raise InputError(
+            f"{path}: <size> has {tag} {value:g}, expected a positive whole number, at most {LARGEST}; write the picture's size in pixels."
+        )
     return int(value)
 
 

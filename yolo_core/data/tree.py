@@ -16,6 +16,7 @@ from yolo_core.errors import InputError
 
 BASE = Path("VOCdevkit") / "VOC2012"
 SPLITS = Path("ImageSets") / "Main"
+LONGEST = 200  # characters of an id: file systems stop at 255 bytes, suffix included
 
 
 class Split(VOCDetection):
@@ -79,8 +80,8 @@ def _scan_ids(file: Path) -> tuple[list[str], list[str]]:
         name = next(iter(line.split()), None)
         if name is None:
             continue
-        if name in (".", "..") or any(character in name for character in "/\\:\0"):
-            faults.append(f"{file}: line {number} has {name[:80]!r}, which is a path; write the bare id of a picture.")
+        if name in (".", "..") or set(name) & set("/\\:") or len(name) > LONGEST or not name.isprintable():
+            faults.append(f"{file}: line {number} has {name[:80]!r}, which is a path or no name; write the bare id of a picture.")
         elif name in ids:
             faults.append(f"{file}: line {number} repeats {name} of line {ids[name]}; remove one of them.")
         else:

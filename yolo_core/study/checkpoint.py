@@ -13,6 +13,7 @@ import os
 import shutil
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -68,7 +69,9 @@ class Checkpoints:
                     raise ValueError("its content is not what was written")
                 return load_file(place / FILES[0]), torch.load(place / FILES[1], weights_only=True)
             except Exception as error:  # a torn file can fail in any of four libraries
-                warnings.warn(f"{place}: the checkpoint is torn ({error}); going back to the one before it", stacklevel=2)
+                # Of a file that holds code torch says in many lines how to run it all the same.
+                what = "it holds more than tensors, numbers and lists" if isinstance(error, UnpicklingError) else error
+                warnings.warn(f"{place}: the checkpoint is torn ({what}); going back to the one before it", stacklevel=2)
         return None
 
     def remove(self) -> None:
@@ -76,7 +79,7 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _steps(self) -> list[int]:
-        return sorted(int(place.name) for place in self.folder.glob("[0-9]*") if place.name.isdigit())
+        return sorted(int(place.name) for place in self.folder.glob("[0-9]*") if place.name.isdecimal())
 
 
 def _digest(file: Path) -> str:

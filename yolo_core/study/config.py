@@ -3,8 +3,10 @@
 Inside: `RunConfig`, `config_from_dict`.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
 
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.heads import Head
@@ -15,6 +17,15 @@ from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
 
 COARSEST = 32  # px: the stride of a backbone's last map
+LEVELS = (8, 16, 32)  # px: the strides that a detector at points may begin at
+# What a value must be where its type does not say it. A None is let pass.
+RANGES: tuple[tuple[str, float, float, tuple[str, ...]], ...] = (
+    ("at least 1", 1, math.inf, ("epochs", "effective_batch", "micro_batch", "score_epochs", "image_size", "train_images")),
+    ("at least 0", 0, math.inf, ("seed", "probe_steps", "bins", "lambda_coord", "lambda_noobj", "gamma", "weight_decay")),
+    ("above 0", math.ulp(0), math.inf, ("lr", "backbone_lr", "clip_norm", "width")),
+    ("a share of the steps, 0 to 1", 0, 1, ("warmup", "close_mosaic")),
+    ("a share of the units, 0 to 1", 0, 1, ("dropout",)),
+)
 RARE = 0.01  # the probability that a score which is a logit starts at, as RetinaNet's
 
 
@@ -69,7 +80,7 @@ class RunConfig:
     epochs: int = 16
     effective_batch: int = 16
     micro_batch: int = 16
-    precision: str = "32-true"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     checkpoint_activations: bool = False  # the backward pass runs the backbone's blocks again instead of keeping what they held
     compile: bool = False  # the net of a training step, by torch.compile
     # what is looked at
@@ -77,9 +88,18 @@ class RunConfig:
     probe_steps: int = 0  # record gradients every so many steps; 0: never
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "effective_batch", "micro_batch", "score_epochs", "image_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for expected, lowest, highest, names in RANGES:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not lowest <= value <= highest:
+                    raise InputError(f"{name} must be {expected}; got {value}")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"{name} must be finite; got {value}")
+        if self.finest_stride not in LEVELS:
+            raise InputError(f"finest_stride must be one of {', '.join(map(str, LEVELS))}; got {self.finest_stride}")
+        if self.start is not None and self.start.count("/") != 1:
+            raise InputError(f"start must be an experiment and an arm of it, as in 'focal/mse'; got {self.start!r}")
         if self.micro_batch > self.effective_batch:
             raise InputError(
                 f"micro_batch {self.micro_batch} is larger than effective_batch {self.effective_batch}; "
@@ -92,10 +112,6 @@ class RunConfig:
         for name in ("augment", "mosaic"):
             if self.cache_features and getattr(self, name):
                 raise InputError(f"{name} changes the pictures of every epoch, and cache_features sees them once; set one of the two")
-        if not 0 <= self.close_mosaic <= 1:
-            raise InputError(f"close_mosaic must be a share of the steps, 0 to 1; got {self.close_mosaic}")
-        if not self.lr > 0:
-            raise InputError(f"lr must be above 0; got {self.lr}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -146,12 +162,30 @@ class RunConfig:
 
 
 def config_from_dict(values: dict[str, Any], source: str = "the configuration") -> RunConfig:
-    """A RunConfig from a stored or hand-written dict; InputError names `source` and any key that does not exist."""
-    known = {f.name for f in fields(RunConfig)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(f"{source}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}")
+    """A RunConfig from a stored or hand-written dict. InputError names `source` and the key that does not exist, or whose value is of
+    another type, out of its range, or at odds with another key's."""
+    known = {f.name: f.type for f in fields(RunConfig)}
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"{source}: unknown key {name!r}; the keys are {', '.join(sorted(known))}")
+        if not _is(value, known[name]):
+            raise InputError(f"{source}: {name} must be {_said(known[name])}; got {str(value)[:40]!r}")
     try:
         return RunConfig(**values)
-    except TypeError as error:
-        raise InputError(f"{source}: {error}; give each key a value of the type that RunConfig states") from error
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def _is(value: object, kind: Any) -> bool:
+    """Whether a plain value is of a field's type. A whole number may stand for a float; a bool is no number."""
+    if isinstance(kind, UnionType):
+        return any(_is(value, one) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def _said(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    return str(kind).replace(" | ", " or ") if isinstance(kind, UnionType) else kind.__name__

@@ -32,11 +32,23 @@ def load(folder: Path | str) -> tuple[Detector, RunConfig]:
         raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
     # The file holds every weight, so the pre-trained ones need not be found again.
     detector = RunConfig(**{**config.to_dict(), "weights": None}).detector()
-    try:
-        detector.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the run's configuration; train the run again ({error})") from error
+    if fault := _misfit(state, detector.state_dict()):
+        raise InputError(f"{path}: weights do not fit the run's configuration, {fault}; train the run again")
+    detector.load_state_dict(state)
     return detector.to(memory_format=torch.channels_last).eval(), config
+
+
+def _misfit(state: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
+    """What stands between weights and the net that is to take them; None if nothing does. torch would cast a wrong dtype in silence."""
+    for name in sorted({*state, *expected}):
+        if name not in state or name not in expected:
+            return f"{name[:80]!r} is {'missing' if name in expected else 'none of its tensors'}"
+        found, wanted = (f"{tuple(one[name].shape)} of {one[name].dtype}" for one in (state, expected))
+        if found != wanted:
+            return f"{name!r} is {found} where it takes {wanted}"
+        if not state[name].isfinite().all():
+            return f"{name!r} holds what is no number"
+    return None
 
 
 def evaluate(detector: Detector, config: RunConfig, data: VocData) -> dict[str, Any]:
@@ -76,7 +88,10 @@ def predict_files(detector: Detector, config: RunConfig, images: Sequence[Path],
     detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
     found = []
     names = set()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written to") from error
     for path, (_, (width, height)), detection in zip(images, read, detections, strict=True):
         boxes = detection["boxes"] * torch.tensor([width, height, width, height])
         found.append(

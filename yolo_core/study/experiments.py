@@ -246,11 +246,16 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
+def profile_of(name: str) -> Profile:
+    """A profile by name. InputError lists those there are."""
+    if name not in PROFILES:
+        raise InputError(f"unknown profile {name!r}; choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
 def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
     """The whole configuration of an arm. InputError names what does not exist and lists what does."""
-    if profile not in PROFILES:
-        raise InputError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    chosen, trial = PROFILES[profile], experiment(name)
+    chosen, trial = profile_of(profile), experiment(name)
     if arm not in trial.arms:
         raise InputError(f"experiment {name!r} has no arm {arm!r}; choose one of {', '.join(trial.arms)}")
     values = {**chosen.base, **trial.base, **chosen.per_experiment.get(name, {}), **trial.arms[arm]}
@@ -261,9 +266,7 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
     """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; VOC 2012 has to be there."""
-    if profile not in PROFILES:
-        raise InputError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    folder, chosen = data_folder(profile), PROFILES[profile]
+    folder, chosen = data_folder(profile), profile_of(profile)
     if chosen.train_images is None:
         if not folder.exists():
             raise InputError(f"{folder}: Pascal VOC 2012 is not there; run `python -m yolo_core data voc --out {folder}`")

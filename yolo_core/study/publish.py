@@ -8,6 +8,7 @@ Everything a profile produces lies under `_build/<profile>`: `notebooks/` as exe
 have not changed is passed over; a step that fails leaves the last good pages where they were.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -72,7 +73,19 @@ def conclude(profile: str) -> dict[str, dict]:
         | {verdict.lower(): str(counted[verdict]) for verdict in ("HOLDS", "FAILS", "INCONCLUSIVE")}
         | {"total": str(len(found["reference"])), "runs": str(len(runs["reference"]))},
         "verdicts": verdicts.summary(found["reference"]),
+        "hostile": hostile(),
     }
+
+
+def hostile(root: Path = ROOT) -> dict[str, str]:
+    """How much hostile input the tests hold, as their corpus counts itself: `table`, `total`, `refused`. PublishError if it is gone."""
+    command = [sys.executable, "-m", "hostile"]
+    try:
+        return json.loads(subprocess.run(command, cwd=root / "tests", capture_output=True, text=True, check=True).stdout)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PublishError(
+            f"{root / 'tests'}: the corpus of hostile input cannot be counted ({error}); build from a whole checkout."
+        ) from error
 
 
 def build(
@@ -101,7 +114,7 @@ def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conc
     write_json(folder / "build.json", _report(profile, record))
     code = code_hash(modules("yolo_core.study.publish"))
     judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
-    key = tree_hash(judged, root) + code
+    key = tree_hash([*judged, *(root / "tests" / "hostile").glob("*.py")], root) + code
     if not stamp.exists() or stamp.read_text() != key:
         for name, group in conclude(profile).items():
             write_json(folder / f"{name}.json", group)

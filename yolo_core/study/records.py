@@ -9,6 +9,7 @@ is not a run. Two runs of one key on one machine differ in "host" and "times" on
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -27,6 +28,11 @@ from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.paths import ROOT
 
 SCHEMA = 1
+PARTS = {"key": str, "config": dict, "data": dict, "code": str, "metrics": dict}
+GROUPS = frozenset({"cuts", "per_class"})
+COUNTS = frozenset({"true", "false", "images", "objects"})
+SHARES = frozenset({"map", "map_11point", "map_class_agnostic", "map_as_released", "ceiling", "recall", "precision"})
+COLUMNS = {"curves": {"step", "epoch", "gradient_norm"}, "epochs": {"epoch", "step", "map"}, "scores": {"score"}}  # at least
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas")
 
 
@@ -46,12 +52,18 @@ class Run:
         return self.record["metrics"]
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table by name: "curves", "epochs", and with probes "terms" and "cells"."""
+        """A table by name: "curves", "epochs", with probes "terms" and "cells". InputError if it is missing or torn, or lacks a column."""
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             have = ", ".join(sorted(p.stem for p in self.folder.glob("*.parquet")))
             raise InputError(f"{path}: this run holds no table {name!r}; it has {have}")
-        return pd.read_parquet(path)
+        try:
+            table = pd.read_parquet(path)
+        except Exception as error:  # a torn file can fail anywhere in pyarrow, and in many lines
+            raise InputError(f"{path}: not a table ({' '.join(str(error).split())[:200]}); train the run again") from error
+        if lacking := COLUMNS.get(name, set()) - set(table.columns):
+            raise InputError(f"{path}: the table has no column {min(lacking)!r}; train the run again")
+        return table
 
     def weights(self) -> dict[str, torch.Tensor]:
         return load_file(self.folder / "weights.safetensors")
@@ -113,10 +125,44 @@ def read_run(folder: Path | str) -> Run:
     if not path.exists():
         raise InputError(f"{folder}: not a finished run (no record.json); train one with `python -m yolo_core train ... --out {folder}`")
     try:
-        record = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # no file, no text, no JSON, no JSON of this earth
         raise InputError(f"{path}: not a record ({error}); train the run again") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
-        raise InputError(f"{path}: record of schema {found}, this version reads {SCHEMA}; train the run again")
+        raise InputError(f"{path}: record of schema {str(found)[:40]}, this version reads {SCHEMA}; train the run again")
+    if fault := _fault(record):
+        raise InputError(f"{path}: {fault}; train the run again")
     return Run(folder, record)
+
+
+def _fault(record: dict[str, Any]) -> str | None:
+    """What a record lacks, or says that no run can have found; None where it is sound."""
+    for key, kind in PARTS.items():
+        if not isinstance(record.get(key), kind):
+            return f"expected {key!r} to be a {kind.__name__}, got {str(record.get(key))[:40]!r}"
+    if not isinstance(record["data"].get("fingerprints"), dict):
+        return "expected the fingerprints of its data, got none"
+    if record["metrics"]:  # a training that burst has none
+        if type(record.get("steps")) is not int or record["steps"] < 1:
+            return f"expected 'steps' to be a whole number above 0, got {str(record.get('steps'))[:40]!r}"
+        if missing := [key for key in ("map", "cuts", "images", "objects") if key not in record["metrics"]]:
+            return f"expected {missing[0]!r} among its metrics, got none"
+    return _impossible(record["metrics"])
+
+
+def _impossible(metrics: dict[str, Any], inside: str = "metrics", empty: bool = False) -> str | None:
+    """The first figure that no scoring gives: a share outside [0, 1], a count below 0, words. Where a split is `empty` of objects, and
+    where nothing was detected, a share is NaN."""
+    empty = empty or metrics.get("objects") == 0
+    for key, value in metrics.items():
+        sound = isinstance(value, dict) or not (key in GROUPS or inside == "cuts")
+        if key in COUNTS:
+            sound = all(type(count) is int and count >= 0 for count in (value if isinstance(value, list) else [value]))
+        elif key in SHARES or inside == "per_class":
+            sound = type(value) in (int, float) and (0 <= value <= 1 + 1e-9 or math.isnan(value) and (empty or key == "precision"))
+        if not sound:
+            return f"{inside} has {key[:40]!r} of {str(value)[:40]!r}, which no run can have scored"
+        if isinstance(value, dict) and (found := _impossible(value, key, empty)):
+            return found
+    return None

@@ -278,7 +278,10 @@ def train(
     key = run_key(config, fingerprints, code)
     checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {world}")
     if math.isfinite(checkpoint_seconds) and (found := checkpoints.latest()) is not None:
-        run.load(*found)
+        try:
+            run.load(*found)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:  # whole by its digests, and doctored
+            raise InputError(f"{checkpoints.folder}: the checkpoint is not of this training; remove it to train from the start") from error
     at = run.progress
     started -= at.seconds
     saved = time.perf_counter()
