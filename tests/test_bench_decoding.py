@@ -15,10 +15,11 @@ def found(kind, outputs):
     return bench_decoding._ours(kind, outputs), bench_decoding._theirs(kind, outputs)
 
 
-@pytest.mark.parametrize(("kind", "outputs"), [(GRID, grid_outputs(GRID, 6)), (POINTS, point_outputs(POINTS, 3))], ids=["grid", "points"])
+@pytest.mark.parametrize(("kind", "outputs"), [(GRID, grid_outputs(GRID, 64)), (POINTS, point_outputs(POINTS, 64))], ids=["grid", "points"])
 def test_the_loop_finds_what_decode_finds_to_the_last_bit(kind, outputs):
     ours, theirs = found(kind, outputs)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    torch.testing.assert_close(bench_decoding._sets(ours), bench_decoding._sets(theirs), rtol=0, atol=0)
+    assert all(one["scores"].equal(other["scores"]) for one, other in zip(ours, theirs, strict=True)), "best first"
     assert all(len(one["labels"].unique()) > 3 for one in ours), "several classes, or one suppression would do"
     unsuppressed = loop(*_numbers(kind, outputs), nms_iou=1.0)
     assert sum(len(d["scores"]) for d in ours) < sum(len(d["scores"]) for d in unsuppressed), "there is something to suppress"
@@ -42,6 +43,15 @@ def test_the_loop_suppresses_within_a_class_and_not_across():
     scores = torch.tensor([[[0.9, 0.2], [0.8, 0.3], [0.1, 0.0]]])
     (one,) = loop(boxes, scores)
     assert list(zip(one["labels"].tolist(), [round(s, 1) for s in one["scores"].tolist()], strict=True)) == [(0, 0.9), (1, 0.3), (0, 0.1)]
+
+
+def test_detections_are_the_same_in_any_order_and_not_with_one_changed():
+    ours = GRID.decode(grid_outputs(GRID, 1))
+    turned = [{key: column.flip(0) for key, column in one.items()} for one in ours]
+    torch.testing.assert_close(bench_decoding._sets(ours), bench_decoding._sets(turned), rtol=0, atol=0)
+    turned[0]["labels"][0] += 1
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(bench_decoding._sets(ours), bench_decoding._sets(turned), rtol=0, atol=0)
 
 
 def test_rows_and_growth_of_decoding():
