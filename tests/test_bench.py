@@ -1,86 +1,232 @@
-"""The bench: its rows, that the peers do the same work, and that AP is the faster."""
+"""The bench: its rows, that the peers do the same work, that AP is the faster; the record it leaves, and the page that shows it."""
 
+import json
 import math
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from torch import nn
 
+from yolo_core.__main__ import main
 from yolo_core.detector.metrics import voc_ap
 from yolo_core.errors import InputError
-from yolo_core.study import bench, compilation
+from yolo_core.study import bench, bench_ap, bench_figures, bench_record, bench_training, compilation
+from yolo_core.study.bench_record import Record
+from yolo_core.study.contest import Growth, Row
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_peers_agree_with_each_other_and_nearly_with_us():
     """COCO samples 101 recalls and may give a detection to its second-best object: the third digit may differ, not the second."""
-    predictions, targets = bench.crowd(300)
+    predictions, targets = bench_ap.crowd(300)
     ours = voc_ap(predictions, targets).map
-    fast, slow = (bench.peer(name, predictions, targets).evaluate() for name in bench.PEERS)
+    fast, slow, metrics = (bench_ap.peer(name, predictions, targets)() for name in (*bench_ap.PEERS, "torchmetrics"))
     assert 0.2 < ours < 0.8
     assert fast == pytest.approx(slow, abs=1e-9)
+    assert metrics == pytest.approx(slow, abs=1e-3), "its 101 recalls are rounded to single precision"
     assert fast == pytest.approx(ours, abs=0.01)
 
 
+def test_a_peer_of_another_opinion_is_not_timed(monkeypatch):
+    monkeypatch.setattr(bench_ap, "peer", lambda *_: lambda: 0.99)
+    with pytest.raises(AssertionError, match="AP differs"):
+        bench_ap.average_precision(images=20, repeats=1, beside=["pycocotools"])
+
+
 def test_the_crowd_is_of_the_size_of_voc_2012_and_the_same_each_time():
-    predictions, targets = bench.crowd(1000)
+    predictions, targets = bench_ap.crowd(1000)
     assert sum(len(t["labels"]) for t in targets) / 1000 == pytest.approx(2.7, abs=0.15)
     assert {len(p["labels"]) for p in predictions} == {30}
-    again, _ = bench.crowd(1000)
+    again, _ = bench_ap.crowd(1000)
     assert all(a["boxes"].equal(b["boxes"]) for a, b in zip(predictions, again, strict=True))
     assert all((p["boxes"][:, 2:] > p["boxes"][:, :2]).all() for p in predictions)
 
 
-def test_rows_are_finite_and_fit_the_table():
-    rows = bench.average_precision(images=50, repeats=2)
-    assert ["faster-coco-eval" in rows[0]["name"], "pycocotools" in rows[1]["name"]] == [True, True]
+def test_a_crowd_has_the_objects_and_classes_it_is_asked_for():
+    _, targets = bench_ap.crowd(300, objects=10, classes=80)
+    assert sum(len(t["labels"]) for t in targets) / 300 == pytest.approx(10, rel=0.1)
+    assert 20 < max(int(t["labels"].max()) for t in targets) < 80
+
+
+def test_rows_of_ap_are_finite_and_the_axes_of_growth_three():
+    rows = bench_ap.average_precision(images=50, repeats=2)
+    assert ["faster-coco-eval" in rows[0].name, "pycocotools" in rows[1].name] == [True, True]
     for row in rows:
-        assert set(row) == {"name", "ours", "theirs", "ratio", "interval", "unit"}
-        low, high = row["interval"]
-        assert 0 < low <= row["ratio"] <= high < math.inf
-        assert 0 < row["ours"] < math.inf and 0 < row["theirs"] < math.inf
-    shown = bench.table(rows)
-    assert len(shown.splitlines()) == 3
-    assert all(row["name"] in shown for row in rows)
+        assert {"name", "ours", "theirs", "ratio", "interval", "unit"} <= set(row.to_dict())
+        low, high = row.interval
+        assert 0 < low <= row.ratio <= high < math.inf
+    assert [growth.axis for growth in bench_ap.growth(scale=5, repeats=1)] == ["images", "objects a picture", "classes"]
 
 
 def test_making_scenes_is_compared_with_the_rate_asked_for(monkeypatch):
     rates = iter([90.0, 30.0, 120.0])
     monkeypatch.setattr(bench, "scenes_per_second", lambda: next(rates))
     row = bench.scenes()
-    assert (row["ours"], row["theirs"], row["ratio"], row["interval"]) == (90, 60, 1.5, [0.5, 2])
-    assert "1.50  0.50 to 2.00" in bench.table([row])
+    assert (row.ours, set(row.theirs), row.ratio, row.interval) == ([90, 30, 120], {60}, 1.5, [0.5, 2])
 
 
-def test_a_peer_that_is_not_installed_is_asked_for_in_a_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
-    with pytest.raises(InputError, match=r"faster-coco-eval is not installed; .*yolo-core\[test\]"):
-        bench.average_precision(images=2)
+@pytest.mark.parametrize("module", ["faster_coco_eval", "pycocotools", "torchmetrics", "albumentations"])
+def test_a_missing_peer_is_told_before_anything_is_timed_and_nothing_is_written(monkeypatch, tmp_path, capsys, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(bench.bench_reading, "reading", lambda: pytest.fail("it was timed"))
+    assert main(["bench", "--out", str(tmp_path / "bench.json")]) == 2
+    error = capsys.readouterr().err
+    assert f"{module.replace('_', '-')} is not installed" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_could_not_be_written_is_refused_before_anything_is_timed(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bench, "run", lambda: pytest.fail("it was timed"))
+    for out in (tmp_path / "missing" / "bench.json", tmp_path):
+        assert main(["bench", "--out", str(out)]) == 2
+        assert "name another --out" in capsys.readouterr().err
 
 
 def test_ap_of_a_whole_split_is_faster_than_faster_coco_eval():
     """5,823 images x 30 detections; measured ratios lie far above 2, so that a busy machine does not decide."""
-    (row,) = bench.average_precision(repeats=1, beside=["faster-coco-eval"])
-    assert row["ratio"] > 1
+    (row,) = bench_ap.average_precision(repeats=1, beside=["faster-coco-eval"])
+    assert row.ratio > 1
 
 
 def test_looking_at_gradients_slows_the_pocket_training_by_a_tenth_at_most():
-    row = bench.probes(repeats=2, steps=2)
-    assert row["ratio"] >= 1 / 1.1
-    assert row["ours"] > row["theirs"], "a look costs something, or nothing was looked at"
+    row = bench_training.probes(repeats=2, steps=2)
+    assert row.ratio >= 1 / 1.1
+    assert row.to_dict()["ours"] > row.to_dict()["theirs"], "a look costs something, or nothing was looked at"
 
 
 def test_a_frozen_backbone_read_from_the_cache_costs_a_twentieth_of_running_it_at_most():
-    assert bench.cached_features(repeats=2)["ratio"] >= 20
+    assert bench_training.cached_features(repeats=2).ratio >= 20
 
 
 def test_training_waits_for_data_less_than_a_twentieth_of_its_time(unchecked, monkeypatch):
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")  # generating code takes minutes, and this is not about speed
-    speed, mixed, share, arithmetic = bench.training_steps(images=16, repeats=1)
-    assert share["ours"] < 0.05
-    assert min(speed["ours"], speed["theirs"], mixed["ours"]) > 0
-    assert 0 < arithmetic["ratio"] < 1.2, "no step does more arithmetic than the machine's fastest convolution"
+    speed, mixed, share, arithmetic = bench_training.training_steps(images=16, repeats=1)
+    assert share.ours[0] < 0.05
+    assert min(*speed.ours, *speed.theirs, *mixed.ours) > 0
+    assert 0 < arithmetic.ratio < 1.2, "no step does more arithmetic than the machine's fastest convolution"
 
 
 def test_the_arithmetic_of_a_step_by_hand():
     """3 to 8 channels of 16 x 16 pixels by 3 x 3, a multiplication and an addition each; as many again for the weight's gradient."""
-    assert bench.step_flops(nn.Conv2d(3, 8, 3, padding=1, bias=False), 16) == 2 * (2 * 3 * 8 * 9 * 16 * 16)
+    assert bench_training.step_flops(nn.Conv2d(3, 8, 3, padding=1, bias=False), 16) == 2 * (2 * 3 * 8 * 9 * 16 * 16)
+
+
+ROWS = [Row("AP", "AP of 5 images, a peer", "s", [1.0, 2.0], [3.0, 8.0]), Row("itself", "scenes", "scenes/s", [30.0], [60], rate=True)]
+GROWTH = [Growth("AP", "images", [10, 100], [[0.1, 1.0], [0.1, 2.0]]), Growth("decoding", "classes", [5, 20, 80], [[0.1, 0.1, 0.1]])]
+RECORD = Record(bench_record.circumstances() | {"date": "2031-05-04"}, ROWS, GROWTH, "7 s, with 1 of 9 notebooks run and 2 trainings made")
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """The bench with parts that take no time."""
+    monkeypatch.setattr(bench.bench_reading, "reading", lambda: [ROWS[0]])
+    monkeypatch.setattr(bench.bench_ap, "average_precision", lambda images=0, beside=(): [ROWS[0]] * max(len(beside), 2))
+    monkeypatch.setattr(bench.bench_decoding, "decoding", lambda: [ROWS[0]])
+    monkeypatch.setattr(bench.bench_training, "training_steps", lambda: [ROWS[0]] * 4)
+    for name in ("probes", "cached_features"):
+        monkeypatch.setattr(bench.bench_training, name, lambda: ROWS[0])
+    monkeypatch.setattr(bench, "scenes", lambda: ROWS[1])
+    monkeypatch.setattr(bench.bench_ap, "growth", lambda: GROWTH[:1])
+    monkeypatch.setattr(bench.bench_decoding, "growth", lambda: GROWTH[1:])
+
+
+def test_one_command_prints_everything_and_keeps_a_record_that_reads_back(parts, tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    assert main(["bench", "--out", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("AP of 5 images, a peer") == 12 and "3.50  3.00 to 4.00" in shown
+    assert "0.50  0.50 to 0.50" in shown
+    assert "AP, 10 to 100 images: time grows with the power 1.15 (1.00 to 1.30)" in shown
+    assert "the last build of the pocket book: " in shown
+    kept = bench_record.read(file)
+    assert (len(kept.rows), kept.rows[0], kept.growth) == (13, ROWS[0], GROWTH)
+    assert {"date", "processor", "cores", "threads", "load", "python", "packages"} <= set(kept.made)
+    assert set(bench_record.PEERS) <= set(kept.made["packages"])
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
+
+
+def test_json_is_the_list_of_rows_of_the_contract(parts, capsys):
+    assert main(["bench", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 13 and all({"name", "ours", "theirs", "ratio", "unit"} <= set(row) for row in rows)
+
+
+def test_a_busy_machine_is_told_apart_from_the_numbers(parts, monkeypatch, capsys):
+    for load, said in ((3.2, True), (0.1, False)):
+        monkeypatch.setattr(bench, "circumstances", lambda load=load: bench_record.circumstances() | {"load": load})
+        main(["bench"])
+        captured = capsys.readouterr()
+        assert ("the machine is busy (load average 3.2)" in captured.err) is said and "busy" not in captured.out
+
+
+def test_the_book_s_time_is_what_its_build_left_said(tmp_path):
+    assert bench.book(tmp_path) == "not built here"
+    (tmp_path / "built.json").write_text('{"seconds": 1322.4, "notebooks": 9, "ran": 8, "trained": 31}')
+    assert bench.book(tmp_path) == "22 min 2 s, with 8 of 9 notebooks run and 31 trainings made"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 0}', '{"schema": 1, "made": {}, "rows": [{}], "growth": [], "book": ""}'])
+def test_a_file_that_is_no_record_is_refused_with_the_remedy(tmp_path, text):
+    (tmp_path / "bench.json").write_text(text)
+    with pytest.raises(InputError, match=r"bench\.json: expected a record of the bench .* make it again: python -m yolo_core bench --out"):
+        bench_record.read(tmp_path / "bench.json")
+
+
+def page(monkeypatch, tmp_path, file: Path) -> tuple[str, dict, list[str]]:
+    """The page's Markdown, what its cells publish, and the descriptions of the figures that they show, with the record in `file`."""
+    monkeypatch.setenv("YOLO_NUMBERS", str(tmp_path / "numbers"))
+    monkeypatch.setattr(bench_record, "FILE", file)
+    described: list[str] = []
+    monkeypatch.setattr(bench_figures.plt, "close", lambda *_: None)
+    monkeypatch.setattr("yolo_core.study.figures.display", lambda shown, metadata: described.append(metadata["image/png"]["alt"]))
+    cells = json.loads((ROOT / "notebooks/speed.ipynb").read_text())["cells"]
+    space: dict = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), space)
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return prose, json.loads((tmp_path / "numbers/speed.json").read_text()), described
+
+
+def test_the_page_without_a_record_says_so_and_shows_no_figure(monkeypatch, tmp_path):
+    prose, published, described = page(monkeypatch, tmp_path, tmp_path / "missing.json")
+    assert set(re.findall(r"\{\{ speed\.(\w+) \}\}", prose)) == set(published)
+    assert published["summary"].startswith("Nothing has been timed yet.") and bench_record.COMMAND in published["summary"]
+    assert {published[name] for name in published if name != "summary"} == {"Not timed yet."}
+    assert described == []
+
+
+def test_the_page_shows_the_record_with_figures_in_words(monkeypatch, tmp_path):
+    bench_record.write(RECORD, tmp_path / "bench.json")
+    prose, published, described = page(monkeypatch, tmp_path, tmp_path / "bench.json")
+    assert set(re.findall(r"\{\{ speed\.(\w+) \}\}", prose)) == set(published)
+    assert published["summary"].endswith(": AP 3.5.")
+    assert "| AP of 5 images, a peer | 1.5 | 5.5 | s | **3.50** | 3.00 to 4.00 | 2 |" in published["table"]
+    assert "| AP | images | 10, 100 | **1.15** | 1.00 to 1.30 |" in published["growth"]
+    assert all(said in published["circumstances"] for said in ("2031-05-04", "cores", "torchmetrics", "albumentations"))
+    assert published["book"] == RECORD.book
+    assert ["a peer: 3.50, from 3.00 to 4.00" in described[0], "AP against images: power 1.15" in described[1]] == [True, True]
+
+
+def test_a_doctored_ratio_in_the_record_does_not_reach_the_page(tmp_path):
+    file = tmp_path / "bench.json"
+    bench_record.write(RECORD, file)
+    file.write_text(file.read_text().replace('"ratio": 3.5', '"ratio": 99.0').replace('"exponent": 1.1', '"exponent": 9.1'))
+    assert "99" in file.read_text()
+    assert bench_record.told(bench_record.read(file)) == bench_record.told(RECORD)
+
+
+def test_figures_draw_each_row_with_its_interval_and_each_growth_with_its_power():
+    (axes,) = bench_figures.ratios(ROWS).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == [row.name for row in ROWS]
+    drawn = [line.get_xdata() for line in axes.lines]
+    assert [3.0, 4.0] in [list(x) for x in drawn] and [3.5] in [list(x) for x in drawn]
+    panels = bench_figures.growth(GROWTH).axes
+    assert [panel.get_xlabel() for panel in panels] == ["images", "classes"]
+    dots, line = panels[0].lines
+    assert list(dots.get_ydata()) == [0.1, 1.5]
+    slope = math.log(line.get_ydata()[1] / line.get_ydata()[0]) / math.log(10)
+    assert slope == pytest.approx(GROWTH[0].exponent)

@@ -114,6 +114,30 @@ def test_main_prints_one_sentence_and_fails(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: what was expected, what came, what to do\n"
 
 
+def test_a_build_leaves_said_how_long_it_took_and_one_that_had_nothing_to_do_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "BUILD", tmp_path)
+    monkeypatch.setattr(publish, "runs_folder", lambda: tmp_path / "runs")
+    journal = tmp_path / "smoke/execution.json"
+
+    def built(profile: str) -> Path:
+        journal.parent.mkdir(exist_ok=True)
+        journal.write_text(json.dumps({"a": {"key": "1"}, "b": {"key": "2"}}))
+        (tmp_path / "runs/one").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs/one/record.json").write_text("{}")
+        return journal
+
+    monkeypatch.setattr(publish, "build", built)
+    assert publish.main("smoke") == 0
+    left = json.loads((tmp_path / "smoke/built.json").read_text())
+    assert {key: left[key] for key in ("notebooks", "ran", "trained")} == {"notebooks": 2, "ran": 2, "trained": 1}
+    (tmp_path / "smoke/built.json").write_text("kept")
+    assert publish.main("smoke") == 0
+    assert (tmp_path / "smoke/built.json").read_text() == "kept"
+    journal.write_text(json.dumps({"a": {"key": "0"}, "b": {"key": "2"}}))
+    assert publish.main("smoke") == 0
+    assert json.loads((tmp_path / "smoke/built.json").read_text())["ran"] == 1
+
+
 def test_the_stamp_of_a_notebook_holds_its_cells_profile_code_and_records(book):
     package = book / "yolo_core"
     package.mkdir()

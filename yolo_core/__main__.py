@@ -323,15 +323,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Bench:
-    """Time this code against its peers, in one run, as ratios."""
+    """Time this code against its peers, in one run, as ratios. On an idle machine."""
 
+    out: Path | None = None
+    """A file to keep the record in, every time of every repeat: the page on speed shows records/bench.json."""
     json: bool = False
+    """Print the rows as a JSON list."""
 
     def __call__(self) -> int:
-        from yolo_core.study import bench
+        if self.out is not None and (self.out.is_dir() or not self.out.parent.is_dir()):  # known before minutes are spent
+            raise InputError(f"{self.out}: expected a file in a folder that is there; name another --out")
+        from yolo_core.study import bench, bench_record
 
-        rows = bench.run()
-        print(json.dumps(rows, indent=1) if self.json else bench.table(rows))
+        record = bench.run()
+        if self.out is not None:
+            bench_record.write(record, self.out)
+        print(json.dumps([row.to_dict() for row in record.rows], indent=1) if self.json else bench.table(record))
         return 0
 
 

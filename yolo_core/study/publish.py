@@ -25,7 +25,7 @@ from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.execute import clock, execute, tree_hash
 from yolo_core.study.notebook import ExecutionError, numbers_of, output
 from yolo_core.study.numbers import merge, write_json
-from yolo_core.study.paths import ROOT
+from yolo_core.study.paths import BUILD, ROOT, runs_folder
 
 # Copied to where Sphinx reads. The package is there so that a page can show the line that computes its equation.
 STAGED = ("_config.yml", "_toc.yml", "book", "yolo_core", "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
@@ -38,14 +38,32 @@ class PublishError(RuntimeError):
 
 def main(profile: str = "pocket") -> int:
     """Build the book, say where it is and how long it took; 0, or 1 after one sentence on what went wrong."""
-    started = time.monotonic()
+    started, before = time.monotonic(), _so_far(profile)
     try:
         index = build(profile)
     except (InputError, ExecutionError, PublishError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{index}\n{clock(time.monotonic() - started)}")
+    seconds = time.monotonic() - started
+    _leave(profile, seconds, before)
+    print(f"{index}\n{clock(seconds)}")
     return 0
+
+
+def _so_far(profile: str) -> tuple[dict[str, dict], int]:
+    """What execute.py has noted of each notebook, and how many runs are finished."""
+    file = BUILD / profile / "execution.json"
+    journal = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return journal, len(list(runs_folder().glob("*/record.json")))
+
+
+def _leave(profile: str, seconds: float, before: tuple[dict[str, dict], int]) -> None:
+    """Note how long a build took in which anything ran, and how much that was, in `built.json`: bench.py tells it."""
+    journal, runs = _so_far(profile)
+    ran = sum(entry != before[0].get(name) for name, entry in journal.items())
+    if ran:
+        left = {"seconds": round(seconds, 1), "notebooks": len(journal), "ran": ran, "trained": runs - before[1]}
+        write_json(BUILD / profile / "built.json", left)
 
 
 # The next two import torch, which takes seconds that a build of what has not changed can do without.
