@@ -48,7 +48,7 @@ notebooks: $(READY) ## every notebook re-run under the smoke profile, marked out
 	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium
-	@$(PY) -m pytest -q -m browser tests/test_pages.py tests/test_flow_page.py
+	@$(PY) -m pytest -q -m browser tests/test_pages.py tests/test_accessibility.py tests/test_flow_page.py
 
 venv: $(READY) ## the environment alone
 

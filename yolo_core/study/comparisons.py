@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from yolo_core.study.confidence import BINS, rank_correlation
-from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, RED, WIDTH
+from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, RED, WIDTH, legend_below
 from yolo_core.study.records import Run
 
 Arm = tuple[str, str]
@@ -40,7 +40,7 @@ def band_curve(fresh: Mapping[str, Run], reference: Mapping[str, Sequence[Run]],
         axes.plot(table["epoch"] + 1, table[column], color=colour, marker=marker, ms=5, label=f"{arm}: this build")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
-    axes.legend(fontsize=8.5)
+    legend_below(axes, columns=2)
     return figure
 
 
@@ -77,7 +77,7 @@ def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
     """Reliability diagrams: of the detections that score so much, how many are true; runs of an arm pooled. Below, how many there are."""
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(0.75 * WIDTH, 4.4), sharex=True, height_ratios=(2.4, 1))
     top.plot([0, 1], [0, 1], color=MUTED, ls="--", lw=1)
-    top.text(0.98, 0.93, "honest", color=MUTED, ha="right", fontsize=8.5)
+    top.text(0.62, 0.58, "honest", color=MUTED, va="top", fontsize=8.5)
     width = 0.8 / max(1, len(arms)) / BINS
     for k, ((arm, runs), colour, marker) in enumerate(zip(arms.items(), CYCLE, "osD^vP", strict=False)):
         pooled = {
@@ -89,7 +89,7 @@ def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
         middle = (np.arange(BINS) + 0.1) / BINS + (k + 0.5) * width
         bottom.bar(middle, pooled["detections"] / sum(run.metrics["images"] for run in runs), width, color=colour)
     top.set(ylabel="share that is true", ylim=(0, 1))
-    top.legend()
+    legend_below(top)
     bottom.set(xlabel="score", ylabel="an image", yscale="log", xlim=(0, 1))
     return figure
 
@@ -105,7 +105,7 @@ def floor_scatter(arms: Mapping[str, Sequence[Run]]) -> Figure:
         axes.plot(x, y, marker, color=colour, ms=7, mec="white", label=arm)
     axes.plot([0, 1.15 * top], [0, 1.15 * top], color=MUTED, ls="--", lw=1)
     axes.set(xlabel="base-rate floor", ylabel="recorded confidence", xlim=(0, 1.15 * top or 1), ylim=(0, 1.15 * top or 1))
-    axes.legend()
+    legend_below(axes)
     return figure
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from yolo_core.study.figures import CYCLE, INK, MUTED, WIDTH
+from yolo_core.study.figures import CYCLE, INK, MUTED, WIDTH, legend_below
 
 Range = tuple[float, float]
 
@@ -29,7 +29,7 @@ def break_evens(machines: Mapping[str, Mapping[str, Range]], batch: int) -> Figu
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(len(machines) - 0.45, -0.65)
     axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
+    legend_below(axes, columns=3)
     return figure
 
 
@@ -48,5 +48,5 @@ def scaling(heads: Mapping[str, Mapping[str, Mapping[int, Range]]], devices: int
         panel.set_xticks([1, 8, 64, 512], ["1", "8", "64", "512"])
         panel.minorticks_off()
     axes[0, 0].set_ylabel("scaling efficiency")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8.5)
+    legend_below(axes[0, 0], columns=2)
     return figure

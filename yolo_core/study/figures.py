@@ -1,6 +1,7 @@
 """Every static figure of the book, in one style.
 
-Inside: `show`, `detections`, `gallery`, `grid_target`, `grid_maps`, `loss_curves`, `score_curves`, `cut_bars`, `claims_table`; the colours.
+Inside: `show`, `legend_below`, `detections`, `gallery`, `grid_target`, `grid_maps`, `loss_curves`, `score_curves`, `cut_bars`,
+`claims_table`; the colours.
 
 Okabe and Ito's colours, which the colour-blind can tell apart; type that stays legible when a figure is printed one column wide.
 Figures draw what they are given and never compute a result.
@@ -24,7 +25,7 @@ from yolo_core.data.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, St
 from yolo_core.data.voc import CLASSES
 from yolo_core.study.verdicts import told
 
-INK, MUTED, PAPER = "#1f2430", "#8a90a0", "#ffffff"
+INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 WIDTH = 7.2  # inches: the text column
@@ -63,6 +64,11 @@ def show(figure: Figure, description: str) -> None:
     """Display a figure with what it shows in words, for readers who cannot see it, and close it."""
     display(figure, metadata={"image/png": {"alt": description}})
     plt.close(figure)
+
+
+def legend_below(axes: plt.Axes, columns: int = 4) -> None:
+    """The legend of one panel, below the whole figure, where it can cover no data."""
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=8.5)
 
 
 def _picture(picture: Image.Image | Tensor) -> np.ndarray:
@@ -164,7 +170,7 @@ def loss_curves(curves: pd.DataFrame, window: int = 25) -> Figure:
     for name in ("box", "object", "background", "class"):
         axes.plot(curves["step"], curves[name].rolling(window, min_periods=1).mean(), label=name)
     axes.set(yscale="log", xlabel="step", ylabel="loss an image")
-    axes.legend(ncols=4, loc="upper right")
+    legend_below(axes)
     return figure
 
 
@@ -178,7 +184,7 @@ def score_curves(epochs: pd.DataFrame, ceiling: float) -> Figure:
     right.plot(epochs["epoch"] + 1, epochs["confidence_object"], marker="o", ms=4, label="object cells")
     right.plot(epochs["epoch"] + 1, epochs["confidence_background"], marker="s", ms=4, label="background cells")
     right.set(xlabel="epoch", ylabel="mean confidence", ylim=(0, None))
-    right.legend()
+    legend_below(right)
     return figure
 
 
@@ -191,7 +197,7 @@ def cut_bars(cuts: Mapping[str, Mapping[str, Any]]) -> Figure:
         axes.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
     axes.set(xticks=x, xticklabels=list(cuts), xlabel="detections kept: score at least", ylabel="share")
     axes.margins(y=0.15)
-    axes.legend()
+    legend_below(axes)
     return figure
 
 
@@ -211,7 +217,7 @@ def gradient_scatter(recorded: Mapping[str, pd.DataFrame], laws: Mapping[str, tu
         line = np.geomspace(max(c.min(), 1e-4), c.max(), 50)
         axes.plot(line, factor * line**power, color=colour, lw=1.2, label=f"{arm}: {factor:g} c" + ("" if power == 1 else f"$^{power:g}$"))
     axes.set(xscale="log", yscale="log", xlabel="confidence |c|", ylabel="|gradient|, a picture")
-    axes.legend()
+    legend_below(axes)
     return figure
 
 
@@ -231,7 +237,7 @@ def live_gradients(terms: pd.DataFrame, cells: pd.DataFrame, title: str) -> Figu
     for term in ("box", "object", "background", "class"):
         left.plot(at_outputs.index, at_outputs[term].clip(lower=1e-8), marker="o", ms=2.5, lw=1.2, label=term)
     left.set(yscale="log", xlabel="step", ylabel="gradient norm", title=title)
-    left.legend(ncols=2, fontsize=8)
+    legend_below(left)
     last = cells[cells["step"] == cells["step"].max()]
     image = right.imshow(np.log10(np.maximum(background_grid(last), 1e-8)), cmap="cividis", vmin=-6, vmax=0)
     right.set(xticks=[], yticks=[], title=f"background, step {cells['step'].max()}")
@@ -267,7 +273,7 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
         right.plot(x, [c["false_per_image"] for c in cuts.values()], marker=marker, ms=4, label=arm)
     left.set(xscale="log", xlabel="score at least", ylabel="mAP@.5", ylim=(0, None))
     right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives an image")
-    left.legend()
+    legend_below(left)
     return figure
 
 
@@ -307,7 +313,7 @@ def class_bars(ours: Statistics, other: Statistics, names: tuple[str, str] = ("E
     axes.set(yscale="log", ylabel="share of objects", xticks=x)
     axes.set_xticklabels(CLASSES, rotation=50, ha="right", fontsize=8.5)
     axes.grid(axis="x", visible=False)
-    axes.legend(ncols=2, loc="upper left")
+    legend_below(axes)
     return figure
 
 

@@ -24,17 +24,34 @@ LAYOUT = {
 }
 
 
-def _html(figure: go.Figure, name: str) -> HTML:
-    return HTML(
-        figure.to_html(
-            full_html=False,
-            include_plotlyjs=SCRIPT,
-            include_mathjax=False,
-            auto_play=False,
-            div_id=name,
-            config={"displayModeBar": False, "responsive": True},
-        )
-    )
+# Plain controls above the drawing instead of plotly's own, which are pictures: the keyboard cannot reach them.
+CONTROLS = """<figure class="replay">
+<div class="replay-controls">
+<button type="button" id="{name}-play">Play</button>
+<label for="{name}-step">step <output id="{name}-at">{first}</output></label>
+<input type="range" id="{name}-step" min="0" max="{last}" value="0">
+</div>
+<div role="img" aria-label="{words}">{drawing}</div>
+</figure>"""
+BEHAVIOUR = """{
+  const [play, slider, at] = ["play", "step", "at"].map((part) => document.getElementById(`{plot_id}-${part}`));
+  const steps = STEPS;
+  const show = () => {
+    at.value = steps[slider.value];
+    slider.setAttribute("aria-valuetext", `step ${at.value}`);
+    Plotly.animate("{plot_id}", [at.value], { mode: "immediate", frame: { duration: 0, redraw: true }, transition: { duration: 0 } });
+  };
+  let clock;
+  const run = (runs) => {
+    clearInterval(clock);
+    play.textContent = runs ? "Pause" : "Play";
+    if (!runs) return;
+    if (slider.value === slider.max) { slider.value = 0; show(); }
+    clock = setInterval(() => { slider.stepUp(); show(); if (slider.value === slider.max) run(false); }, 350);
+  };
+  play.addEventListener("click", () => run(play.textContent === "Play"));
+  slider.addEventListener("input", () => { run(false); show(); });
+}"""
 
 
 def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
@@ -63,33 +80,17 @@ def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
     for k, trace in enumerate(traces(steps[0])):
         figure.add_trace(trace, row=1 + k // len(arms), col=1 + k % len(arms))
     figure.frames = [go.Frame(data=traces(step), name=str(step), traces=list(range(2 * len(arms)))) for step in steps]
-    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    moving = {"fromcurrent": True, "frame": {"duration": 350, "redraw": True}, "transition": {"duration": 0}}
     figure.update_yaxes(autorange="reversed", row=1, showticklabels=False)
     figure.update_xaxes(row=1, showticklabels=False)
-    figure.update_layout(
-        **LAYOUT,
-        height=560,
-        bargap=0,
-        sliders=[
-            {
-                "currentvalue": {"prefix": "step "},
-                "pad": {"t": 30},
-                "x": 0.22,
-                "len": 0.78,
-                "steps": [{"label": str(s), "method": "animate", "args": [[str(s)], still]} for s in steps],
-            }
-        ],
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "left",
-                "x": 0.0,
-                "y": -0.08,
-                "xanchor": "left",
-                "yanchor": "top",
-                "buttons": [{"label": "▶", "method": "animate", "args": [None, moving]}],
-            }
-        ],
+    figure.update_layout(**LAYOUT, height=480, bargap=0)
+    drawing = figure.to_html(
+        full_html=False,
+        include_plotlyjs=SCRIPT,
+        include_mathjax=False,
+        auto_play=False,
+        div_id=name,
+        post_script=BEHAVIOUR.replace("STEPS", str([str(step) for step in steps])),
+        config={"displayModeBar": False, "responsive": True},
     )
-    return _html(figure, name)
+    words = f"{' and '.join(arms)}: above, the background gradient of each cell; below, a histogram of background confidences."
+    return HTML(CONTROLS.format(name=name, first=steps[0], last=len(steps) - 1, words=words, drawing=drawing))

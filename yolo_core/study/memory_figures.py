@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from yolo_core.study.figures import CYCLE, INK, RED, WIDTH
+from yolo_core.study.figures import CYCLE, INK, RED, WIDTH, legend_below
 from yolo_core.study.memory import GIB, RESERVE_GIB, Peak
 
 
@@ -28,7 +28,7 @@ def peaks(heads: Mapping[str, Mapping[int, Peak]], budget_gib: float) -> Figure:
         axes.set(title=title, xticks=range(len(by_micro)), xticklabels=list(by_micro), xlabel="micro-batch")
         axes.grid(axis="x", visible=False)
     panels[0, 0].set(ylabel="GiB at the peak", ylim=(0, 1.18 * budget_gib))
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
+    legend_below(panels[0, 0], columns=3)
     return figure
 
 
@@ -40,5 +40,5 @@ def deviations(by_micro: Mapping[int, Mapping[str, float]]) -> Figure:
         axes.plot(range(1, len(values) + 1), values, color=colour, marker="o", ms=3, lw=1.2, label=f"micro-batch {micro}")
     axes.axhline(1, color=INK, lw=0.8, ls=":")
     axes.set(xlabel="convolution, from the picture to the outputs", ylabel="deviation of the gradient", ylim=(0, None))
-    axes.legend(fontsize=8.5, ncols=2)
+    legend_below(axes, columns=3)
     return figure

@@ -1,0 +1,45 @@
+"""What makes pages easier to read for everybody: a term shows its definition, and a bibliography is a list to a screen reader too.
+
+{term}`ceiling` links to the glossary; here the link also gets the definition's first paragraph as a tooltip, which the theme's own script
+shows on hover and on keyboard focus. That paragraph is plain text: mathematics comes in the ones after it.
+"""
+
+import re
+from html import escape
+
+from docutils import nodes
+
+GLOSSARY = "book/glossary"
+TERM = re.compile(rf'<a class="reference internal" href="[^"]*?{GLOSSARY.split("/")[1]}\.html#(term-[^"]+)">')
+
+
+def setup(app):
+    app.connect("html-page-context", mend)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def definitions(app) -> dict[str, str]:
+    """The first paragraph of each definition, by the address of its term; read once."""
+    if not hasattr(app, "book_definitions"):
+        items = app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item) if GLOSSARY in app.env.found_docs else ()
+        app.book_definitions = {
+            address: item[-1][0].astext().replace("\n", " ")
+            for item in items
+            for term in item.findall(nodes.term)
+            for address in term["ids"]
+        }
+    return app.book_definitions
+
+
+def mend(app, pagename, templatename, context, doctree):
+    """The page's HTML before the theme surrounds it."""
+    if doctree is None:
+        return
+    said = definitions(app)
+
+    def told(link: re.Match) -> str:
+        return link[0][:-1] + f' data-bs-toggle="tooltip" title="{escape(said[link[1]])}">'
+
+    body = TERM.sub(told, context["body"])
+    # docutils gives entries a role that ARIA has withdrawn and that a list may not hold.
+    context["body"] = body.replace(' role="doc-biblioentry"', ' role="listitem"')

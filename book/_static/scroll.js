@@ -1,0 +1,12 @@
+// What is wider than the column scrolls inside its own box (book.css); this lets the keyboard reach such a box. The theme does so for code and
+// outputs, and only after the window has changed; here also for tables and mathematics, and from the start. Each box is looked at whenever
+// its size changes, which includes its mathematics being typeset.
+{
+  const look = (box) => {
+    const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+    if (scrolls) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  };
+  const sizes = new ResizeObserver((changed) => changed.forEach(({ target }) => look(target)));
+  document.querySelectorAll("article :is(pre, .cell_output, .output, .pst-scrollable-table-container, div.math)").forEach((box) => sizes.observe(box));
+}

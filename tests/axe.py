@@ -1,0 +1,35 @@
+"""Accessibility of a page, by axe-core: `violations`.
+
+What is wrong in either colour mode and at the window's width, serious or critical by axe's own scale, one line a fault.
+"""
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page
+
+GRAVE = ("serious", "critical")
+# No rule is switched off. What depends on neither colours nor width is looked at once, in a wide window and in light.
+OF_COLOUR = ("color-contrast", "link-in-text-block")
+OF_WIDTH = ("scrollable-region-focusable", "target-size", "aria-hidden-focus", *OF_COLOUR)
+
+# `preload` would fetch every style sheet once more, and those they import from the wrong folder.
+RUN = """async ([mode, rules]) => {
+  const root = document.documentElement;
+  if (root.dataset.theme !== mode) {
+    root.dataset.mode = root.dataset.theme = mode;
+    document.getAnimations().filter(a => a.effect.getTiming().iterations !== Infinity).forEach(a => a.finish());
+  }
+  const only = rules ? { runOnly: { type: 'rule', values: rules } } : {};
+  const { violations } = await axe.run({ resultTypes: ['violations'], preload: false, ...only });
+  const why = node => [...node.any, ...node.all, ...node.none][0]?.message;
+  return violations.flatMap(v => v.nodes.map(node => [v.impact, v.id, node.target.join(' '), why(node) ?? v.help]));
+}"""
+
+
+def violations(page: Page, whole: bool = True) -> list[str]:
+    """Every grave violation of the page as it stands, in light and in dark; `whole`: every rule, else those that a width decides."""
+    page.evaluate(AXE_SCRIPT)
+    found = []
+    for mode, rules in (("light", None if whole else OF_WIDTH), ("dark", OF_COLOUR)):
+        told = page.evaluate(RUN, [mode, rules and list(rules)])
+        found += [f"{mode}: {rule}: {where}: {why}" for impact, rule, where, why in told if impact in GRAVE]
+    return found

@@ -1,0 +1,72 @@
+"""No legend lies over data: it stands outside of every panel, however the curves run."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from yolo_core.data import statistics
+from yolo_core.study import comparisons, cost_figures, figures, memory_figures
+from yolo_core.study.memory import GIB, Peak
+from yolo_core.study.records import Run
+
+STEPS = np.arange(20)
+TERMS = ("box", "object", "background", "class")
+CURVES = pd.DataFrame({"step": STEPS} | {term: 1.0 + STEPS for term in TERMS})
+EPOCHS = pd.DataFrame({"epoch": STEPS, "map": STEPS / 20, "confidence_object": STEPS / 20, "confidence_background": STEPS / 40})
+CUTS = {cut: {"map": 0.3, "recall": 0.4, "false_per_image": 2.0} for cut in ("0.001", "0.05", "0.4")}
+LOOKS = pd.DataFrame([{"layer": "outputs", "term": term, "step": step, "norm": 1.0 + step} for term in TERMS for step in STEPS])
+ROWS, COLUMNS = np.indices((7, 7)).reshape(2, -1)
+CELLS = pd.DataFrame({"step": 0, "row": ROWS, "column": COLUMNS, "background": True, "confidence": 0.1, "gradient": 0.1 + ROWS})
+
+
+class Fresh(Run):
+    """A run, as far as the figures read it."""
+
+    def __init__(self) -> None:
+        kept = {key: np.linspace(0.1, 1, comparisons.BINS) for key in ("detections", "true", "score_sum")}
+        floor = {"floor": {"floor": 0.1, "confidence": 0.2}}
+        super().__init__(Path(), {"metrics": {"images": 2, "train_split": floor, "reliability": kept}})
+
+    def table(self, name: str) -> pd.DataFrame:
+        return EPOCHS
+
+
+PARTS = ("weights", "gradients", "optimiser", "activations", "temporary", "inputs")
+PEAK = Peak(dict.fromkeys(PARTS, GIB))
+ARMS = {"squared error": [Fresh()], "focal": [Fresh()]}
+SHARES = statistics.voc2012("train")
+HEADS = ("full", "compressed", "convolutional")
+DRAWN = {
+    "loss_curves": lambda: figures.loss_curves(CURVES),
+    "score_curves": lambda: figures.score_curves(EPOCHS, 0.9),
+    "cut_bars": lambda: figures.cut_bars(CUTS),
+    "cut_lines": lambda: figures.cut_lines({"squared error": CUTS, "focal": CUTS}),
+    "gradient_scatter": lambda: figures.gradient_scatter({"mse": CELLS, "focal": CELLS}, {"mse": (1, 1.0), "focal": (3, 2.0)}),
+    "live_gradients": lambda: figures.live_gradients(LOOKS, CELLS, "focal"),
+    "overlay": lambda: figures.overlay(SHARES, SHARES),
+    "class_bars": lambda: figures.class_bars(SHARES, SHARES),
+    "band_curve": lambda: comparisons.band_curve({arm: Fresh() for arm in ARMS}, ARMS),
+    "reliability_curves": lambda: comparisons.reliability_curves(ARMS),
+    "floor_scatter": lambda: comparisons.floor_scatter(ARMS),
+    "deviations": lambda: memory_figures.deviations({micro: {str(k): 2.0 for k in STEPS} for micro in (1, 2, 4, 8, 16)}),
+    "peaks": lambda: memory_figures.peaks({"full": {1: PEAK}, "compressed": {1: PEAK}}, 6.0),
+    "break_evens": lambda: cost_figures.break_evens({"A100": {head: (1.0, 9.0) for head in HEADS}}, 16),
+    "scaling": lambda: cost_figures.scaling({head: {"strong": {1: (0.5, 1.0), 8: (0.2, 0.4)}} for head in HEADS}, 8),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_legend_covers_no_panel(name):
+    figure: Figure = DRAWN[name]()
+    try:
+        figure.canvas.draw()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert [axes for axes in figure.axes if axes.get_legend() or axes.get_window_extent().overlaps(box)] == []
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, "the legend is wider than the figure"
+    finally:
+        plt.close(figure)
