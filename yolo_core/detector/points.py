@@ -135,8 +135,9 @@ class Points:
         CANDIDATES of them, goes through a non-maximum suppression a class."""
         detections = []
         for image_boxes, image_scores in zip(*self.candidates(outputs, confidence), strict=True):
-            best = image_scores.flatten().sort(descending=True, stable=True)
-            kept = best.indices[: int((best.values[:CANDIDATES] > score_threshold).sum())]
+            scores = image_scores.flatten()
+            above = (scores > score_threshold).nonzero().squeeze(1)  # few: to sort all would take most of the time
+            kept = above[scores[above].sort(descending=True, stable=True).indices[:CANDIDATES]]
             point, label = kept // self.C, kept % self.C
             detections.append(suppress(image_boxes[point], image_scores[point, label], label, nms_iou))
         return detections

@@ -24,7 +24,7 @@ from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import quality_focal
 from yolo_core.detector.point_loss import distribution_focal, squared_box
 from yolo_core.detector.points import Points, Truth
-from yolo_core.study.figures import BLUE, CYCLE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, WIDTH, draw_objects
+from yolo_core.study.figures import BLUE, CYCLE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, WIDTH, draw_objects, legend_below
 
 # What is found, what is found wrongly, what is not found.
 COLOURS = dict(zip(KINDS, (GREEN, SKY, ORANGE, BLUE, PURPLE, MUTED, RED), strict=True))
@@ -64,7 +64,7 @@ def box_costs(width: float = 0.25, reach: float = 0.75) -> Figure:
         axes.set(xlabel="shift, in widths of the box", ylabel=label)
     left.set_ylim(0, 2.2)
     right.set_ylim(-0.1, 2.2)
-    left.legend(fontsize=8.5)
+    legend_below(left)
     return figure
 
 
@@ -99,7 +99,7 @@ def led_boxes(steps: int = 220, length: float = 0.01) -> Figure:
         right.add_patch(plt.Rectangle((x, y), x1 - x, y1 - y, fill=False, ec=GREEN if text == "object" else MUTED, lw=1.6))
         right.text(x, y - 0.02, text, fontsize=8.5, color=INK)
     left.set(xlabel="step", ylabel="IoU with the object", ylim=(-0.03, 1.03))
-    left.legend(fontsize=8.5, loc="upper left")
+    legend_below(left)
     right.set(xlim=(0, 1), ylim=(0.85, 0), aspect="equal", xticks=[], yticks=[], title="paths of the centres")
     return figure
 
@@ -149,7 +149,7 @@ def score_slopes(lambda_noobj: float = 0.5, quality: float = 0.8) -> Figure:
             axes.plot(score, slope.abs(), color=colours[name], ls=dashes, label=name)
         axes.set(title=title, xlabel="score", xscale="log", yscale="log", ylim=(1e-8, 3))
     panels[0].set_ylabel("slope")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8.5)
+    legend_below(panels[0], columns=2)
     return figure
 
 
@@ -174,7 +174,7 @@ def conflict(tables: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
             axes.plot(table["step"], table["cosine"], color=colour, lw=1.2, marker="o", ms=3, label=name if i == 0 else None)
     axes.axhline(0, color=INK, lw=0.8, ls=":")
     axes.set(xlabel="step", ylabel="cosine of the two gradients", ylim=(-1, 1))
-    axes.legend(fontsize=8.5)
+    legend_below(axes)
     return figure
 
 
