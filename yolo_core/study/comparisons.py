@@ -80,9 +80,7 @@ def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
     top.text(0.62, 0.58, "honest", color=MUTED, va="top", fontsize=8.5)
     width = 0.8 / max(1, len(arms)) / BINS
     for k, ((arm, runs), colour, marker) in enumerate(zip(arms.items(), CYCLE, "osD^vP", strict=False)):
-        pooled = {
-            key: np.sum([run.metrics["reliability"][key] for run in runs], axis=0) for key in ("detections", "true", "score_sum")
-        }
+        pooled = {key: np.sum([run.metrics["reliability"][key] for run in runs], axis=0) for key in ("detections", "true", "score_sum")}
         some = pooled["detections"] > 0
         score, share = (pooled[key][some] / pooled["detections"][some] for key in ("score_sum", "true"))
         top.plot(score.clip(max=1), share, color=colour, marker=marker, ms=5, label=arm)

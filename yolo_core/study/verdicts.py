@@ -153,9 +153,7 @@ def markdown(findings: Iterable[Finding]) -> str:
     lines = ["| id | sentence | whose | predicted | effect | seeds | verdict |", "|:--|:--|:--|:--|:--|--:|:--|"]
     for f in findings:
         c = f.claim
-        lines.append(
-            f"| [{c.id}](/{c.page}) | {c.sentence} | {c.whose} | {c.prediction} | {told(f)} | {len(f.seeds)} | {badge(f)} |"
-        )
+        lines.append(f"| [{c.id}](/{c.page}) | {c.sentence} | {c.whose} | {c.prediction} | {told(f)} | {len(f.seeds)} | {badge(f)} |")
     return "\n".join(lines)
 
 
