@@ -3,6 +3,7 @@
 PROFILE ?= pocket
 VENV    ?= .venv
 WORKERS ?= 2
+MINE    ?= my-exercises
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
 NEW     := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON  ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
@@ -17,16 +18,23 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book reference test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help book exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PROFILE=smoke | pocket | rtx2060   how much of the study to run (now: $(PROFILE))"
+	@echo "  MINE=FOLDER                        the reader's exercises (now: $(MINE))"
 	@echo "  VENV=                              use the current environment, conda's for instance, instead of .venv"
 
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
 	@$(PY) -m yolo_core book --profile $(PROFILE)
+
+exercises: $(READY) ## the exercises as notebooks without their solutions, into my-exercises; what is there is kept
+	@$(PY) -m yolo_core exercises --out "$(MINE)"
+
+check-exercises: $(READY) ## grade those notebooks: fails if one that is filled in is wrong
+	@$(PY) -m yolo_core exercises --out "$(MINE)" --check
 
 # Two processes of half the cores each: on two cores half as fast again as one process with two threads. The MALLOC names: see notebook.py.
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was

@@ -354,6 +354,30 @@ class Book:
         return publish.main(self.profile)
 
 
+@dataclass(frozen=True)
+class Exercises:
+    """Write the exercises as notebooks without their solutions, or grade those of a folder."""
+
+    out: Path = Path("my-exercises")
+    """Folder of the notebooks; those that are there are kept."""
+    check: bool = False
+    """Write nothing: grade the notebooks. Exit status 1 if one that is filled in is wrong; those not yet done do not count against."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import exercises
+
+        if not self.check:
+            written = exercises.write(self.out)
+            print(f"{self.out}: {sum(written.values())} notebooks written, {len(written) - sum(written.values())} kept as they were")
+            return 0
+        grades = exercises.grade_all(self.out)
+        width = max(len(grade.name) for grade in grades)
+        print("\n".join(f"{g.name:{width}}  {g.verdict}{': ' if g.said else ''}{g.said}" for g in grades))
+        count = {verdict: sum(g.verdict == verdict for g in grades) for verdict in ("right", "wrong", "not yet done")}
+        print(", ".join(f"{n} {verdict}" for verdict, n in count.items()))
+        return int(count["wrong"] > 0)
+
+
 Data = (
     Annotated[DataEmoji, tyro.conf.subcommand("emoji")]
     | Annotated[DataVoc, tyro.conf.subcommand("voc")]
@@ -383,6 +407,7 @@ Command = (
     | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
+    | Annotated[Exercises, tyro.conf.subcommand("exercises")]
 )
 
 

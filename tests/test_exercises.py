@@ -1,0 +1,160 @@
+"""The exercises: model solutions pass, planted mistakes are caught, and the notebooks give nothing away."""
+
+import json
+import re
+import shutil
+
+import nbformat
+import pytest
+
+from yolo_core.__main__ import main
+from yolo_core.study import exercises
+from yolo_core.study.exercises import FOLDER, SOLUTION, Wrong, expect, grade, names, write
+
+# One slip a reader might make in each, and what the check says of it.
+SLIPS = {
+    "accumulation": ("len(part) / len(inputs)", "1 / len(list(inputs.split(micro_batch)))", "7 pictures in micro-batches of 3"),
+    "ciou": ("/ (1 - iou + v)", "/ (1 - iou)", "the boxes"),
+    "focal": ("(gamma + 2) * c.abs()", "2 * c.abs()", "autograd's gradient at c ="),
+    "grid": ("min(int(x), S - 1)", "int(x)", "a grid of 7 x 7: expected"),
+    "head": ("(hidden + 1) * outputs", "hidden * outputs", "1024 channels, 4096 units: expected 211547582, got 211546112"),
+    "precision": ("prepend=0.0", "prepend=recall[0]", "area: hit, miss, hit with 2 objects: expected 0.833333, got 0.333333"),
+    "root": ("(1 - (truth / predicted).sqrt())", "(1 - (predicted / truth).sqrt())", "the slope at the widths"),
+    "suppression": ("<= threshold", "< threshold", "threshold of 0.6, which is no less than any overlap: expected [0, 1, 2, 3]"),
+}
+
+
+def solution(name: str) -> str:
+    """The model solution's lines of one exercise."""
+    return "\n".join(match.group() for match in SOLUTION.finditer((FOLDER / f"{name}.py").read_text()))
+
+
+def fill(folder, name: str, old: str = "", new: str = "") -> None:
+    """Fill in the notebook of an exercise with the model solution, `old` in it replaced."""
+    notebook = nbformat.read(folder / f"{name}.ipynb", 4)
+    answers = iter(match.group() for match in SOLUTION.finditer((FOLDER / f"{name}.py").read_text()))
+    for cell in notebook.cells:
+        cell.source = re.sub(r'^ *raise NotImplementedError\("your turn"\)$', lambda _: next(answers), cell.source, flags=re.MULTILINE)
+        cell.source = cell.source.replace(old, new)
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def test_each_exercise_has_a_slip():
+    assert names() == sorted(SLIPS)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_model_solution_passes(name):
+    assert grade(name) == exercises.Grade(name, "right")
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_notebook_with_the_model_solution_passes(name, tmp_path):
+    write(tmp_path)
+    fill(tmp_path, name)
+    assert grade(name, tmp_path / f"{name}.ipynb") == exercises.Grade(name, "right")
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_slip_is_caught_and_told_what_was_expected(name, tmp_path):
+    old, new, said = SLIPS[name]
+    assert old in solution(name)
+    write(tmp_path)
+    fill(tmp_path, name, old, new)
+    found = grade(name, tmp_path / f"{name}.ipynb")
+    assert found.verdict == "wrong" and said in found.said and "expected" in found.said and "\n" not in found.said
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_notebook_as_written_is_not_yet_done_and_gives_no_line_of_the_solution_away(name, tmp_path):
+    write(tmp_path)
+    text = (tmp_path / f"{name}.ipynb").read_text()
+    nbformat.validate(nbformat.reads(text, 4))
+    cells = "\n".join(cell.source for cell in nbformat.reads(text, 4).cells)
+    lines = [line.strip() for line in solution(name).splitlines() if line.strip() not in ("# solution", "# end")]
+    assert lines and [line for line in lines if line in cells] == []
+    assert "def check" not in cells and "# %%" not in cells and "solution" not in cells
+    assert "NotImplementedError" in cells and cells.startswith("# ")
+    assert grade(name, tmp_path / f"{name}.ipynb").verdict == "not yet done"
+
+
+def test_an_empty_notebook_and_a_missing_one_are_not_yet_done(tmp_path):
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "grid.ipynb")
+    assert grade("grid", tmp_path / "grid.ipynb").verdict == "not yet done"
+    assert grade("focal", tmp_path / "focal.ipynb").verdict == "not yet done"
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("def dense_parameters(S, B, C, channels, hidden): return", "expected 211547582, got None"),
+        ("def dense_parameters(S, B, C, channels, hidden): return 1 / 0", "it stops with ZeroDivisionError: division by zero"),
+        ("def dense_parameters(", "it stops with SyntaxError: '(' was never closed (head.ipynb, line 1)"),
+        ("%matplotlib inline\nprint('hello')\nraise SystemExit", "it stops with SystemExit"),
+    ],
+)
+def test_code_that_breaks_is_wrong_in_a_sentence(tmp_path, capsys, cell, said):
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]), tmp_path / "head.ipynb")
+    found = grade("head", tmp_path / "head.ipynb")
+    assert found.verdict == "wrong" and said in found.said
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_writes_once_keeps_the_readers_work_and_grades_it(tmp_path, capsys):
+    out = tmp_path / "mine"
+    assert main(["exercises", "--out", str(out)]) == 0
+    first = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert set(first) == {f"{name}.ipynb" for name in names()} and f"{len(first)} notebooks written" in capsys.readouterr().out
+    again = tmp_path / "again"
+    write(again)
+    assert {file.name: file.read_bytes() for file in again.iterdir()} == first, "equal sources are equal bytes"
+
+    assert main(["exercises", "--out", str(out), "--check"]) == 0
+    assert capsys.readouterr().out.count("not yet done\n") == len(first) + 1
+    fill(out, "grid")
+    assert main(["exercises", "--out", str(out), "--check"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^grid +right$", said, re.MULTILINE) and f"1 right, 0 wrong, {len(first) - 1} not yet done" in said
+
+    filled = (out / "grid.ipynb").read_bytes()
+    (out / "head.ipynb").unlink()
+    assert main(["exercises", "--out", str(out)]) == 0
+    assert "1 notebooks written" in capsys.readouterr().out and (out / "grid.ipynb").read_bytes() == filled
+
+    fill(out, "head", *SLIPS["head"][:2])
+    assert main(["exercises", "--out", str(out), "--check"]) == 1
+    assert re.search(r"^head +wrong: S = 7, .*expected 211547582, got 211546112$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_grading_a_folder_without_notebooks_is_refused(tmp_path, capsys):
+    assert main(["exercises", "--out", str(tmp_path), "--check"]) == 2
+    assert "make exercises" in capsys.readouterr().err
+
+
+def test_whole_numbers_are_held_exactly_and_others_within_rounding():
+    expect(3, 3, "a count")
+    expect([0.1 + 0.2], [0.3], "a sum")
+    with pytest.raises(Wrong, match="a count: expected 100000000, got 100000001"):
+        expect(100000001, 100000000, "a count")
+    with pytest.raises(Wrong, match=r"a list: expected \[1, 2\], got \[1\]"):
+        expect([1], [1, 2], "a list")
+    with pytest.raises(Wrong, match=r"many: expected the shape \[9\], got \[1\]"):
+        expect([1], list(range(9)), "many")
+    with pytest.raises(Wrong, match=r"many, at \[9\]: expected 9, got 0"):
+        expect([*range(9), 0], list(range(10)), "many")
+    with pytest.raises(Wrong, match="expected 0.5, got nan"):
+        expect(float("nan"), 0.5, "a number")
+
+
+def test_exercises_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(exercises.InputError, match="expected exercises"):
+        names(tmp_path)
+
+
+def test_a_leaked_solution_would_be_seen(tmp_path):
+    """The search for lines of the solution bites: without its end mark the solution stays in the notebook."""
+    shutil.copy(FOLDER / "head.py", tmp_path / "head.py")
+    (tmp_path / "head.py").write_text((tmp_path / "head.py").read_text().replace("# end", "# finish"))
+    write(tmp_path / "out", tmp_path)
+    cells = json.loads((tmp_path / "out/head.ipynb").read_text())["cells"]
+    assert "(hidden + 1) * outputs" in "".join("".join(cell["source"]) for cell in cells)
