@@ -210,10 +210,13 @@ def class_dots(values: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     return figure
 
 
-def side_by_side(pictures: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]], found: Mapping[str, Sequence[Mapping]]) -> Figure:
-    """The same pictures under every detector: a column a detector, detections red; the first column holds the annotation, green.
-    Boxes in pixels."""
-    columns = {"annotated": (targets, GREEN)} | {name: (detections, RED) for name, detections in found.items()}
+def side_by_side(
+    pictures: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]], found: Mapping[str, Sequence[Mapping]], most: int = 4
+) -> Figure:
+    """The same pictures under every detector: a column a detector, its `most` best detections a picture red; the first column holds the
+    annotation, green. Boxes in pixels."""
+    best = {name: [{key: value[:most] for key, value in some.items()} for some in detections] for name, detections in found.items()}
+    columns = {"annotated": (targets, GREEN)} | {name: (detections, RED) for name, detections in best.items()}
     size = WIDTH / len(columns)
     figure, axes = plt.subplots(len(pictures), len(columns), figsize=(WIDTH, size * len(pictures) + 0.3), squeeze=False)
     for column, (title, (objects, colour)) in zip(axes.T, columns.items(), strict=True):
