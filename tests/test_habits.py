@@ -1,0 +1,51 @@
+"""What the project promises its contributors exists: hooks that run, a workflow whose cache knows what a run depends on, one version."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import yolo_core
+
+ROOT = Path(__file__).resolve().parents[1]
+HOOKS = [hook for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/weekly.yml").read_text())
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
+def test_a_hook_starts_and_what_it_names_is_there(hook):
+    program, *arguments = shlex.split(hook["entry"])
+    assert program == ".venv/bin/python" and arguments[0] == "-m"
+    assert subprocess.run([sys.executable, "-m", arguments[1], "--version"], capture_output=True).returncode == 0
+    for file in (a for a in arguments if a.endswith(".py")):
+        assert (ROOT / file).is_file(), file
+    assert hook["language"] == "system", "a hook that fetches its own tool does not work offline"
+
+
+def test_the_workflow_runs_the_checks_of_the_project_and_builds_its_book():
+    steps = {name: [step.get("run") for step in job["steps"]] for name, job in WORKFLOW["jobs"].items()}
+    assert ".ci/run" in steps["test"] and (ROOT / ".ci/run").is_file()
+    assert "make book" in steps["book"]
+    assert set(WORKFLOW[True]) >= {"pull_request", "schedule"}  # yaml reads `on` as true
+
+
+def test_the_cache_key_names_the_code_the_notebooks_and_the_versions_and_nothing_that_is_not_there():
+    (cache,) = [step for step in WORKFLOW["jobs"]["book"]["steps"] if "cache" in step.get("uses", "")]
+    named = re.findall(r"'([^']+)'", cache["with"]["key"])
+    assert {"yolo_core/**", "notebooks/**", "constraints.txt"} == set(named)
+    assert all((ROOT / name.removesuffix("/**")).exists() for name in named)
+
+
+def test_every_action_is_held_to_a_major_version():
+    used = [step["uses"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", name) for name in used)
+
+
+def test_the_changelog_the_citation_and_the_package_speak_of_one_version():
+    first = re.search(r"^## \[.*?\] - (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert first == str(cited) == yolo_core.__version__
