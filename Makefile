@@ -18,7 +18,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help book pdf exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ help: ## list the targets
 
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
 	@$(PY) -m yolo_core book --profile $(PROFILE)
+
+pdf: book ## the book as one PDF, printed by Chromium
+	@$(PY) -m yolo_core pdf --profile $(PROFILE)
 
 exercises: $(READY) ## the exercises as notebooks without their solutions, into my-exercises; what is there is kept
 	@$(PY) -m yolo_core exercises --out "$(MINE)"
@@ -56,7 +59,7 @@ notebooks: $(READY) ## every notebook re-run under the smoke profile, marked out
 	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium
-	@$(PY) -m pytest -q -m browser tests/test_pages.py tests/test_accessibility.py tests/test_flow_page.py
+	@$(PY) -m pytest -q -m browser tests/test_pages.py tests/test_accessibility.py tests/test_flow_page.py tests/test_pdf.py
 
 venv: $(READY) ## the environment alone
 

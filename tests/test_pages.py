@@ -15,7 +15,9 @@ import pytest
 from axe import violations
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from yolo_core.errors import InputError
 from yolo_core.study import publish
+from yolo_core.study.pdf import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
 
@@ -75,13 +77,11 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome", "chrome"]
     with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        found = next((path for path in (shutil.which(name) for name in names if name) if path), own if Path(own).exists() else None)
-        if found is None:
-            reason = "no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM"
-            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        try:
+            found = chromium(playwright)
+        except InputError as error:
+            pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()

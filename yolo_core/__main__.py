@@ -378,6 +378,19 @@ class Exercises:
         return int(count["wrong"] > 0)
 
 
+@dataclass(frozen=True)
+class Pdf:
+    """Print the built book of a profile as one PDF, by Chromium."""
+
+    profile: str = "pocket"
+
+    def __call__(self) -> int:
+        from yolo_core.study import pdf
+
+        print(pdf.write_pdf(self.profile))
+        return 0
+
+
 Data = (
     Annotated[DataEmoji, tyro.conf.subcommand("emoji")]
     | Annotated[DataVoc, tyro.conf.subcommand("voc")]
@@ -407,6 +420,7 @@ Command = (
     | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
+    | Annotated[Pdf, tyro.conf.subcommand("pdf")]
     | Annotated[Exercises, tyro.conf.subcommand("exercises")]
 )
 

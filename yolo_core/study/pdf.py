@@ -1,0 +1,97 @@
+"""The built book as one PDF, printed by Chromium: the same pages, in the order of the table of contents, with their titles as outline.
+
+Inside: `write_pdf`, `print_pages`, `chromium`.
+"""
+
+import io
+import os
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from playwright.sync_api import Page, Playwright, sync_playwright
+from pypdf import PdfWriter
+
+from yolo_core.errors import InputError
+from yolo_core.study import publish
+from yolo_core.study.paths import BUILD, ROOT
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu")
+
+# Maths and pictures first; what only a screen has goes; a link to another page would lead to the server that printed it, which is gone.
+READY = """async () => {
+  if (document.querySelector('.math') && window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
+  const pictures = [...document.images];
+  pictures.forEach(image => { image.loading = 'eager'; });
+  await Promise.all(pictures.map(image => image.decode().catch(() => null)));
+  for (const link of document.querySelectorAll('a[href]')) {
+    if (link.origin === location.origin && link.pathname !== location.pathname) link.removeAttribute('href');
+  }
+  return document.querySelector('article h1')?.firstChild?.textContent ?? document.title;
+}"""
+PAPER = """
+  .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header, .bd-header-article, .prev-next-footer, .bd-footer, .copybtn, .headerlink {
+    display: none !important;
+  }
+  .bd-main, .bd-content, .bd-article-container, .bd-page-width { max-width: none !important; width: 100% !important; }
+"""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def chromium(playwright: Playwright) -> str:
+    """A Chromium on this machine: the one named in the variable CHROMIUM, one on the PATH, or Playwright's own. InputError if there is
+    none."""
+    own = playwright.chromium.executable_path
+    found = next((path for path in map(shutil.which, (os.environ.get("CHROMIUM", ""), *NAMES)) if path), None)
+    if found is None and not Path(own).exists():
+        raise InputError("no Chromium here; apt-get install chromium, or name one in the variable CHROMIUM")
+    return found or own
+
+
+def write_pdf(profile: str) -> Path:
+    """Print the built book of a profile to `_build/<profile>/book.pdf`. InputError if it has not been built."""
+    html = BUILD / profile / "html"
+    if not (html / "index.html").exists():
+        raise InputError(f"{html}: the book is not there; run `make book PROFILE={profile}` first")
+    return print_pages(html, [Path(page).with_suffix(".html").as_posix() for page in publish.pages(ROOT)], BUILD / profile / "book.pdf")
+
+
+def print_pages(html: Path, pages: Sequence[str], out: Path) -> Path:
+    """Print pages of a folder of HTML, one after another, into one PDF on A4, an entry of its outline a page."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=html))
+    Thread(target=server.serve_forever, daemon=True).start()
+    writer = PdfWriter()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(playwright), args=FLAGS)
+            page = browser.new_page(color_scheme="light")
+            for name in pages:
+                title, printed = _printed(page, f"http://127.0.0.1:{server.server_port}/{name}")
+                writer.append(io.BytesIO(printed), outline_item=title)
+            browser.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+    draft = out.with_name(f".{out.name}.draft")
+    writer.write(draft)
+    draft.replace(out)
+    return out
+
+
+def _printed(page: Page, address: str) -> tuple[str, bytes]:
+    """A page's title and its PDF. InputError if it is not there."""
+    answer = page.goto(address)
+    if answer is None or not answer.ok:
+        raise InputError(f"{address.split('/', 3)[-1]}: the built book has no such page; build it again")
+    title = page.evaluate(READY).strip()
+    page.add_style_tag(content=PAPER)
+    margin = {"top": "16mm", "bottom": "16mm", "left": "14mm", "right": "14mm"}
+    return title, page.pdf(format="A4", print_background=True, margin=margin)
