@@ -18,7 +18,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help book pdf links exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ book: $(READY) ## environment, data, every notebook, the HTML; prints the path o
 
 pdf: book ## the book as one PDF, printed by Chromium
 	@$(PY) -m yolo_core pdf --profile $(PROFILE)
+
+links: $(READY) ## ask every address that the book cites whether it answers; needs a network
+	@$(PY) -m yolo_core links
 
 exercises: $(READY) ## the exercises as notebooks without their solutions, into my-exercises; what is there is kept
 	@$(PY) -m yolo_core exercises --out "$(MINE)"

@@ -391,6 +391,21 @@ class Pdf:
         return 0
 
 
+@dataclass(frozen=True)
+class Links:
+    """Ask every address that the book cites whether it still answers; exit status 1 if one does not."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import links
+
+        cited = links.addresses()
+        faults = list(links.check(cited))
+        print(
+            "\n".join(f"{address}: {fault} ({', '.join(cited[address])})" for address, fault in faults) or f"{len(cited)} addresses answer"
+        )
+        return 1 if faults else 0
+
+
 Data = (
     Annotated[DataEmoji, tyro.conf.subcommand("emoji")]
     | Annotated[DataVoc, tyro.conf.subcommand("voc")]
@@ -421,6 +436,7 @@ Command = (
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
     | Annotated[Pdf, tyro.conf.subcommand("pdf")]
+    | Annotated[Links, tyro.conf.subcommand("links")]
     | Annotated[Exercises, tyro.conf.subcommand("exercises")]
 )
 
