@@ -26,7 +26,7 @@ def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
     monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
     monkeypatch.setattr(experiments, "profile_data", lambda *_: (MagicMock(), MagicMock()))
     monkeypatch.setattr("yolo_core.study.live.Live", MagicMock())
-    monkeypatch.setattr("yolo_core.study.detect.load", MagicMock())
+    monkeypatch.setattr("yolo_core.study.detect.load", lambda *_: (MagicMock(), MagicMock()))
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = ["".join(c["source"]) for c in json.loads(file.read_text())["cells"] if c["cell_type"] == "code"]
         for cell in cells:

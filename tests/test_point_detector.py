@@ -11,6 +11,7 @@ from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import Pyramid, build_backbone
 from yolo_core.detector.heads import PointHead
+from yolo_core.detector.model import build_point_detector
 from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
 from yolo_core.study import cost, estimate
@@ -167,5 +168,7 @@ def test_the_cost_model_counts_the_strides_that_are_predicted_at():
 def test_a_stride_that_the_picture_is_no_multiple_of_or_the_backbone_lacks_gets_a_sentence():
     with pytest.raises(InputError, match="multiple of the stride 32"):
         dataclasses.replace(TINY, backbone="resnet18", image_size=200).detector()
+    with pytest.raises(InputError, match="one of 8, 16, 32; got 4"):
+        dataclasses.replace(TINY, finest_stride=4)
     with pytest.raises(InputError, match="no map at stride 4; it has 8, 16, 32"):
-        dataclasses.replace(TINY, backbone="resnet18", finest_stride=4).detector()
+        build_point_detector(Points(image_size=224, finest=4), "resnet18", None, 1.0, decoupled=True, rare=None)

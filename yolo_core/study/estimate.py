@@ -36,8 +36,10 @@ BOOK: tuple[Job, ...] = (
     ("finetune", "frozen-conv", 0),
     ("finetune", "two-rates-micro-2", 0),
     ("remedies", "base", 0),
+    ("remedies", "decoupled", 0),
     ("remedies", "aligned", 0),
     ("remedies", "ciou", 0),
+    ("remedies", "quality", 0),
     ("remedies", "all-but-strides", 0),
 )
 
