@@ -11,6 +11,7 @@ from docutils import nodes
 
 GLOSSARY = "book/glossary"
 TERM = re.compile(rf'<a class="reference internal" href="[^"]*?{GLOSSARY.split("/")[1]}\.html#(term-[^"]+)">')
+LINES = re.compile(r"<dl>\n<dd><em class=\"sig-param\">.*?</dl>", re.DOTALL)
 
 
 def setup(app):
@@ -41,5 +42,7 @@ def mend(app, pagename, templatename, context, doctree):
         return link[0][:-1] + f' data-bs-toggle="tooltip" title="{escape(said[link[1]])}">'
 
     body = TERM.sub(told, context["body"])
+    # Sphinx sets the lines of a long signature as definitions of nothing; to a screen reader they are a list.
+    body = LINES.sub(lambda lines: lines[0].replace("<dl>", '<ul class="sig-lines">').replace("</dl>", "</ul>").replace("dd>", "li>"), body)
     # docutils gives entries a role that ARIA has withdrawn and that a list may not hold.
     context["body"] = body.replace(' role="doc-biblioentry"', ' role="listitem"')
