@@ -18,3 +18,14 @@ def test_each_detector_has_a_row_under_each_runtime_with_its_file_and_its_time()
     assert size["large"] > 100 > size["small"] and millions["large"] > 30 > millions["small"]
     assert (table["difference"].astype(float) <= export.TOLERANCE).all()
     assert torch.get_num_threads() == threads
+
+
+def test_latency_times_every_contestant_as_often_and_not_the_first_call():
+    calls = {"a": 0, "b": 0}
+
+    def call(name: str) -> None:
+        calls[name] += 1
+
+    table = deployment.latency({name: lambda name=name: call(name) for name in calls}, repeats=3)
+    assert calls == {"a": 4, "b": 4}
+    assert list(table.index) == ["a", "b"] and (table["least"] <= table["median"]).all() and (table["median"] <= table["greatest"]).all()

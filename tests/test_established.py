@@ -34,7 +34,7 @@ def test_it_can_be_taught_one_picture_and_finds_its_object_at_its_place(config):
     torch.manual_seed(0)
     model = established.fcos(config).train()
     image = data.images[one].float() / 255
-    target = established.in_pixels(data.targets[one], config.image_size)
+    target = established.taught(data.targets[one], config.image_size)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 2e-3)
     for _ in range(40):
         optimiser.zero_grad()

@@ -12,7 +12,7 @@ from yolo_core.detector.model import batchnorms
 from yolo_core.errors import InputError
 from yolo_core.study import export as exporting
 from yolo_core.study.config import RunConfig
-from yolo_core.study.export import Deployed, compare, export, latency, session
+from yolo_core.study.export import Deployed, compare, export, session
 
 KINDS = {
     "YOLOv1's cells": RunConfig(head="conv", background="qfl", confidence_bias=-2.0),
@@ -95,17 +95,6 @@ def test_export_neither_overwrites_a_file_nor_makes_folders(tmp_path, place):
     with pytest.raises(InputError, match="give another --out"):
         export(config.detector(), config, tmp_path / place)
     assert (tmp_path / "there.onnx").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
-
-
-def test_latency_times_every_contestant_as_often_and_not_the_first_call():
-    calls = {"a": 0, "b": 0}
-
-    def call(name: str) -> None:
-        calls[name] += 1
-
-    table = latency({name: lambda name=name: call(name) for name in calls}, repeats=3)
-    assert calls == {"a": 4, "b": 4}
-    assert list(table.index) == ["a", "b"] and (table["least"] <= table["median"]).all() and (table["median"] <= table["greatest"]).all()
 
 
 def test_a_run_is_exported_from_the_command_line(tmp_path, capsys):

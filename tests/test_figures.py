@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from yolo_core.data import statistics
-from yolo_core.study import comparisons, cost_figures, figures, memory_figures
+from yolo_core.study import comparisons, cost_figures, figures, memory_figures, remedy_figures
 from yolo_core.study.memory import GIB, Peak
 from yolo_core.study.records import Run
 
@@ -56,6 +56,9 @@ DRAWN = {
     "peaks": lambda: memory_figures.peaks({"full": {1: PEAK}, "compressed": {1: PEAK}}, 6.0),
     "break_evens": lambda: cost_figures.break_evens({"A100": {head: (1.0, 9.0) for head in HEADS}}, 16),
     "scaling": lambda: cost_figures.scaling({head: {"strong": {1: (0.5, 1.0), 8: (0.2, 0.4)}} for head in HEADS}, 8),
+    "box_costs": remedy_figures.box_costs,
+    "led_boxes": remedy_figures.led_boxes,
+    "score_slopes": remedy_figures.score_slopes,
 }
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import test_pages
 from playwright.sync_api import Page
-from test_pages import FAULTS, WIDTHS, serve, watch
+from test_pages import FAULTS, WIDTHS, watch
 
 from yolo_core.study.figures import CYCLE
+from yolo_core.study.pdf import SETTLED, serving
 from yolo_core.study.theory import READINGS, flow, time_to_fall
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -64,7 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    yield from serve(folder)
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture(params=WIDTHS)
@@ -76,6 +78,7 @@ def page(request, browser, address) -> Iterator[Page]:
         page.goto(f"{address}/book/page.html", wait_until="load")
         page.wait_for_function("document.getElementById('flow-times').data?.length === 4")
         yield page
+        page.evaluate(SETTLED)
         assert said + page.evaluate(FAULTS) == []
     finally:
         page.close()

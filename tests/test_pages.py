@@ -3,11 +3,8 @@
 import os
 import re
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,16 +14,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from yolo_core.errors import InputError
 from yolo_core.study import publish
-from yolo_core.study.pdf import chromium
+from yolo_core.study.pdf import FLAGS, SETTLED, chromium, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
 
 WIDTHS = (1280, 390)
 HEAVIEST = 3e6  # bytes that a page may weigh on its own
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
+QUIET = [
+    *FLAGS,
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -36,13 +31,10 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
-# What can only be seen from inside the page. Pictures below the fold are told to load first.
-FAULTS = """async () => {
+# What can only be seen from inside a settled page.
+FAULTS = """() => {
   const maths = [...document.querySelectorAll('.math')];
-  if (maths.length && window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
   const pictures = [...document.images];
-  pictures.forEach(image => { image.loading = 'eager'; });
-  await Promise.all(pictures.map(image => image.decode().catch(() => null)));
   const heading = node => [...document.querySelectorAll('article :is(h1, h2, h3)')]
     .findLast(h => h.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_FOLLOWING)?.textContent ?? 'the top';
   const where = node => `under "${heading(node)}", ` + node.outerHTML.slice(0, 100).replace(/\\s+/g, ' ');
@@ -70,11 +62,6 @@ FAULTS = """async () => {
 }"""
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -82,7 +69,7 @@ def browser() -> Iterator[Browser]:
             found = chromium(playwright)
         except InputError as error:
             pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
         yield browser
         browser.close()
 
@@ -93,19 +80,10 @@ def book() -> Path:
     return publish.build("smoke").parent
 
 
-def serve(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 @pytest.fixture(scope="module")
 def address(book: Path) -> Iterator[str]:
-    yield from serve(book)
+    with serving(book) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +116,8 @@ def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iter
         head = f'<meta charset="utf-8"><title>{name}</title><link rel="icon" href="{DOT}">'
         html = f'<html lang="en" data-theme="light"><head>{head}</head><body>{body}</body></html>'
         (folder / f"{name}.html").write_text(f"<!doctype html>{html}")
-    yield from serve(folder)
+    with serving(folder) as address:
+        yield address
 
 
 DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -150,6 +129,7 @@ def faults(browser: Browser, url: str, width: int, axe: bool = True) -> list[str
     found = watch(page, urlsplit(url).netloc)
     try:
         page.goto(url, wait_until="load")
+        page.evaluate(SETTLED)
         found += page.evaluate(FAULTS)
         found += violations(page, whole=width == WIDTHS[0]) if axe else []
     finally:

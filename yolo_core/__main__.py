@@ -142,6 +142,13 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _a_file(out: Path) -> Path:
+    """Where a file can be written, known before minutes are spent. InputError for a folder, or a place in none."""
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
+    return out
+
+
 @dataclass(frozen=True)
 class Eval:
     """Score a run on a split: mAP@.5 at score 0.001 and 0.4, per class, counts."""
@@ -214,7 +221,6 @@ class Claims:
     def __call__(self) -> int:
         from yolo_core.study import experiments, reference, verdicts
 
-        experiments.profile_of(self.profile)
         runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
         findings = verdicts.register(run.record for run in runs)
         print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else verdicts.markdown(findings))
@@ -234,9 +240,8 @@ class Reference:
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
     def __call__(self) -> int:
-        from yolo_core.study import experiments, reference
+        from yolo_core.study import reference
 
-        experiments.profile_of(self.profile)
         if self.check:
             found = reference.check(self.profile)
             print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()) or "no canary is stored")
@@ -244,7 +249,7 @@ class Reference:
         if self.workers < 1:
             raise InputError(f"--workers must be at least 1; got {self.workers}")
         trained = reference.run_all(self.profile, self.most, self.workers)
-        print(f"{trained} runs trained by this process; records in {reference.FOLDER / self.profile}")
+        print(f"{trained} runs trained by this process; records in {reference.records_folder(self.profile)}")
         return 0
 
 
@@ -260,12 +265,11 @@ class Established:
 
     def __call__(self) -> int:
         from yolo_core.study import established
+        from yolo_core.study.numbers import write_json
 
-        out = self.out or established.place(self.profile)
-        if not out.parent.is_dir():
-            raise InputError(f"{out}: its folder does not exist; give another --out")
+        out = _a_file(self.out or established.place(self.profile))
         record = established.train_fcos(self.profile, self.seed)
-        out.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(out, record)
         print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
         return 0
 
@@ -331,8 +335,8 @@ class Bench:
     """Print the rows as a JSON list."""
 
     def __call__(self) -> int:
-        if self.out is not None and (self.out.is_dir() or not self.out.parent.is_dir()):  # known before minutes are spent
-            raise InputError(f"{self.out}: expected a file in a folder that is there; name another --out")
+        if self.out is not None:
+            _a_file(self.out)
         from yolo_core.study import bench, bench_record
 
         record = bench.run()

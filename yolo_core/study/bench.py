@@ -7,7 +7,6 @@ A ratio above 1 says how many times better this package is; contest.py says how 
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +41,6 @@ def book(build: Path = BUILD / "pocket") -> str:
 
 def run() -> Record:
     """All comparisons, some minutes of an idle machine. InputError, before anything is timed, if a peer is not installed."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     for name in PEERS:
         peer_module(name.replace("-", "_"))
     made = circumstances()

@@ -7,6 +7,7 @@ Both sides share the arithmetic that turns numbers into boxes and scores; what d
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -62,16 +63,17 @@ def point_outputs(points: Points, images: int, objects: int = OBJECTS, seed: int
     return torch.cat([box, logits], -1)
 
 
+def _confidence(grid: Grid | Points) -> Literal["linear", "sigmoid"]:
+    """What the outputs made up here are: logits at points, numbers in cells."""
+    return "sigmoid" if isinstance(grid, Points) else "linear"
+
+
 def _ours(grid: Grid | Points, outputs: Tensor) -> Detections:
-    return grid.decode(outputs, confidence="sigmoid" if isinstance(grid, Points) else "linear")
+    return grid.decode(outputs, confidence=_confidence(grid))
 
 
-@torch.no_grad()
 def _theirs(grid: Grid | Points, outputs: Tensor) -> Detections:
-    if isinstance(grid, Points):
-        return loop(grid.boxes(grid.split(outputs).box).clamp(0, 1), grid.scores(outputs, "sigmoid"))
-    parts = grid.split(outputs)
-    return loop(grid.boxes(parts.centre, parts.size).clamp(0, 1).flatten(1, 3), grid.scores(outputs).flatten(1, 3))
+    return loop(*grid.candidates(outputs, _confidence(grid)))
 
 
 def _sets(detections: Detections) -> list[tuple[Tensor, Tensor]]:

@@ -6,7 +6,6 @@ Ours decodes once, into a cache, and what that costs has a row of its own. Every
 system's memory: no disk is timed.
 """
 
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,7 +56,6 @@ class Albumented(Dataset):
     """The tree by OpenCV and albumentations: uint8 [3, size, size], and boxes in its pixels. InputError where it is not installed."""
 
     def __init__(self, root: Path, size: int = SIZE) -> None:
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would ask the network for a newer version
         albumentations, self._cv2 = peer_module("albumentations"), peer_module("cv2")
         self._files = VOCDetection(root, image_set="train")
         self._transform = albumentations.Compose(

@@ -7,6 +7,7 @@ are medians over the repeats; an interval holds the least and the greatest.
 """
 
 import importlib
+import os
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ def grow(work: str, axis: str, sized: Mapping[int, Callable[[], Any]], repeats: 
 
 def peer_module(name: str) -> ModuleType:
     """A module of a package to compare with. InputError if it is not installed."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing that one would ask the network for a newer version
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -1,12 +1,13 @@
 """What a detector costs where it is used: the size of its file, and the time it takes for a picture under PyTorch and under onnxruntime.
 
-Inside: `compare_runtimes`.
+Inside: `compare_runtimes`, `latency`.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import UInt8
@@ -14,13 +15,13 @@ from torch import Tensor
 
 from yolo_core.detector.model import Detector
 from yolo_core.study.config import RunConfig
-from yolo_core.study.export import INPUT, Deployed, export, latency, session
+from yolo_core.study.contest import contest
+from yolo_core.study.export import INPUT, Deployed, export, session
 from yolo_core.study.scoring import to_float
 
 REPEATS = 20
 
 
-@torch.inference_mode()
 def compare_runtimes(
     detectors: Mapping[str, tuple[Detector, RunConfig]], picture: UInt8[Tensor, "1 3 s s"], repeats: int = REPEATS
 ) -> pd.DataFrame:
@@ -31,20 +32,27 @@ def compare_runtimes(
     calls, about = {}, []
     with tempfile.TemporaryDirectory() as folder:
         for i, (name, (detector, config)) in enumerate(detectors.items()):
-            path, deployed = Path(folder) / f"{i}.onnx", Deployed(detector, config)
-            with torch.inference_mode(False):
-                difference = max(export(detector, config, path).values())
-            runtime, fed = session(path, threads=1), {INPUT: inputs.numpy()}
+            path = Path(folder) / f"{i}.onnx"
+            difference = max(export(detector, config, path).values())
+            deployed, runtime, fed = Deployed(detector, config), session(path, threads=1), {INPUT: inputs.numpy()}
             calls[name, "PyTorch"] = lambda deployed=deployed: deployed(inputs)
             calls[name, "onnxruntime"] = lambda runtime=runtime, fed=fed: runtime.run(None, fed)
             millions = sum(p.numel() for p in detector.parameters()) / 1e6
             about += [{"parameters, M": millions, "file, MiB": path.stat().st_size / 2**20, "difference": f"{difference:.0e}"}] * 2
         torch.set_num_threads(1)
         try:
-            times = latency(calls, repeats)
+            with torch.inference_mode():
+                times = latency(calls, repeats)
         finally:
             torch.set_num_threads(threads)
     table = times.join(pd.DataFrame(about, index=times.index))
     table.index.names = ["detector", "runtime"]
     table.attrs["repeats"] = repeats
     return table
+
+
+def latency(contestants: Mapping[Hashable, Callable[[], object]], repeats: int = REPEATS) -> pd.DataFrame:
+    """Milliseconds a call, a row a contestant: `median`, `least`, `greatest`, timed as contest.py does."""
+    _, times = contest(contestants, repeats)
+    rows = [{"median": 1e3 * np.median(spent), "least": 1e3 * min(spent), "greatest": 1e3 * max(spent)} for spent in times.values()]
+    return pd.DataFrame(rows, index=pd.Index(list(times)))

@@ -72,7 +72,7 @@ def fcos(config: RunConfig, classes: int = 20) -> FCOS:
     )
 
 
-def in_pixels(target: dict[str, Tensor], side: int) -> dict[str, Tensor]:
+def taught(target: dict[str, Tensor], side: int) -> dict[str, Tensor]:
     """A target as torchvision takes it, difficult objects left out as for every other detector here."""
     easy = ~target["difficult"]
     return {"boxes": target["boxes"][easy] * side, "labels": target["labels"][easy]}
@@ -108,7 +108,7 @@ def train_fcos(profile: str, seed: int = 97, max_steps: int | None = None, progr
                 batches.set_epoch(step // len(batches))
                 epoch = iter(batches)
             images, targets = next(epoch)
-            terms = model.train()(list(to_float(images, "cpu")), [in_pixels(t, config.image_size) for t in targets])
+            terms = model.train()(list(to_float(images, "cpu")), [taught(t, config.image_size) for t in targets])
             loss = sum(terms.values())
             if not torch.isfinite(loss):
                 raise ArithmeticError(f"step {step}: the loss of FCOS is not finite")
@@ -138,7 +138,7 @@ def train_fcos(profile: str, seed: int = 97, max_steps: int | None = None, progr
 
 def place(profile: str) -> Path:
     """Where the committed score lies."""
-    return reference.FOLDER / profile / "established.json"
+    return reference.records_folder(profile) / "established.json"
 
 
 def stored(profile: str) -> dict[str, Any] | None:

@@ -337,7 +337,8 @@ def run(
 
 
 def finished(profile: str) -> list[Run]:
-    """The runs of a profile that today's code has trained on this machine, by name."""
+    """The runs of a profile that today's code has trained on this machine, by name. InputError for a profile that does not exist."""
+    profile_of(profile)
     code = training_code()
     runs = [read_run(path.parent) for path in sorted(runs_folder().glob(f"{profile}-*/record.json"))]
     return [run for run in runs if run.record["code"] == code]

@@ -1,16 +1,13 @@
 """A trained detector as an ONNX file, for machines without PyTorch.
 
-Inside: `export`, `Deployed` (what is exported), `session` (onnxruntime on this processor), `compare`, `latency`.
+Inside: `export`, `Deployed` (what is exported), `session` (onnxruntime on this processor), `compare`.
 """
 
 import json
-import time
-from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -85,17 +82,3 @@ def compare(deployed: Deployed, runtime: "InferenceSession", pictures: Float[Ten
     """The greatest difference of each output between an exported file and PyTorch."""
     found, wanted = runtime.run(OUTPUTS, {INPUT: pictures.numpy()}), deployed(pictures)
     return {name: float(np.abs(a - b.numpy()).max()) for name, a, b in zip(OUTPUTS, found, wanted, strict=True)}
-
-
-def latency(contestants: Mapping[Hashable, Callable[[], object]], repeats: int = 20) -> pd.DataFrame:
-    """Milliseconds a call, a row a contestant: `median`, `least`, `greatest`. Every repeat times all of them, one after another, so that
-    a machine that slows down slows all; the first call of each is not counted."""
-    times: dict[Hashable, list[float]] = {name: [] for name in contestants}
-    for repeat in range(repeats + 1):
-        for name, call in contestants.items():
-            start = time.perf_counter()
-            call()
-            if repeat:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    rows = [{"median": np.median(t), "least": min(t), "greatest": max(t)} for t in times.values()]
-    return pd.DataFrame(rows, index=pd.Index(list(times)))

@@ -58,6 +58,8 @@ def measure(
       channels and then over layers; 1 / sqrt(k) of what it is without;
     - `variance_spread`: the same of the batch variance, in units of the variance over all pictures.
 
+    `attrs` says how many pictures.
+
     On a copy with BatchNorm in train mode, dropout and stochastic depth off, so that the pictures are the only noise. InputError unless
     `data` holds so many pictures, and they make at least two whole batches of each size.
     """
@@ -74,7 +76,9 @@ def measure(
         batches = loader(Mosaic(data, seed) if mosaic else data, micro, shuffle=True, seed=seed)
         found = _measured(copy.deepcopy(detector), loss, islice(batches, pictures // micro), pictures, micro)
         rows.append({"micro_batch": micro, "mosaic": mosaic, **found})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table.attrs["pictures"] = pictures
+    return table
 
 
 def factors(measured: pd.DataFrame) -> pd.DataFrame:

@@ -1,12 +1,13 @@
 """The built book as one PDF, printed by Chromium: the same pages, in the order of the table of contents, with their titles as outline.
 
-Inside: `write_pdf`, `print_pages`, `chromium`.
+Inside: `write_pdf`, `print_pages`; and, for whoever opens pages, `chromium`, `FLAGS`, `serving`, `SETTLED`.
 """
 
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,12 +23,15 @@ from yolo_core.study.paths import BUILD, ROOT
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu")
 
-# Maths and pictures first; what only a screen has goes; a link to another page would lead to the server that printed it, which is gone.
-READY = """async () => {
+# Maths and pictures are there: those below the fold are told to load now.
+SETTLED = """async () => {
   if (document.querySelector('.math') && window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
   const pictures = [...document.images];
   pictures.forEach(image => { image.loading = 'eager'; });
   await Promise.all(pictures.map(image => image.decode().catch(() => null)));
+}"""
+# A link to another page would lead to the server that printed it, which is gone. Returns the page's title.
+UNLINKED = """() => {
   for (const link of document.querySelectorAll('a[href]')) {
     if (link.origin === location.origin && link.pathname !== location.pathname) link.removeAttribute('href');
   }
@@ -44,6 +48,20 @@ PAPER = """
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address at which a folder's pages are served to this machine alone, as long as the context lasts."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def chromium(playwright: Playwright) -> str:
@@ -66,20 +84,14 @@ def write_pdf(profile: str) -> Path:
 
 def print_pages(html: Path, pages: Sequence[str], out: Path) -> Path:
     """Print pages of a folder of HTML, one after another, into one PDF on A4, an entry of its outline a page."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=html))
-    Thread(target=server.serve_forever, daemon=True).start()
     writer = PdfWriter()
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(playwright), args=FLAGS)
-            page = browser.new_page(color_scheme="light")
-            for name in pages:
-                title, printed = _printed(page, f"http://127.0.0.1:{server.server_port}/{name}")
-                writer.append(io.BytesIO(printed), outline_item=title)
-            browser.close()
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(html) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(playwright), args=FLAGS)
+        page = browser.new_page(color_scheme="light")
+        for name in pages:
+            title, printed = _printed(page, f"{address}/{name}")
+            writer.append(io.BytesIO(printed), outline_item=title)
+        browser.close()
     draft = out.with_name(f".{out.name}.draft")
     writer.write(draft)
     draft.replace(out)
@@ -91,7 +103,8 @@ def _printed(page: Page, address: str) -> tuple[str, bytes]:
     answer = page.goto(address)
     if answer is None or not answer.ok:
         raise InputError(f"{address.split('/', 3)[-1]}: the built book has no such page; build it again")
-    title = page.evaluate(READY).strip()
+    page.evaluate(SETTLED)
+    title = page.evaluate(UNLINKED).strip()
     page.add_style_tag(content=PAPER)
     margin = {"top": "16mm", "bottom": "16mm", "left": "14mm", "right": "14mm"}
     return title, page.pdf(format="A4", print_background=True, margin=margin)

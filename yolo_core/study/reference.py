@@ -1,6 +1,6 @@
 """The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `jobs`, `run_all`, `stored`, `check`.
+Inside: `PLAN`, `FOLDER`, `records_folder`, `jobs`, `run_all`, `stored`, `check`.
 
 `make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
 run ends, whatever it says. A change of code does not void a record as long as its arm's canary sings the same (`check`).
@@ -121,14 +121,20 @@ def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: Arit
     return write_run(out, record, {}, {})
 
 
+def records_folder(profile: str) -> Path:
+    """Where a profile's records lie. InputError for a profile that does not exist."""
+    experiments.profile_of(profile)
+    return FOLDER / profile
+
+
 def place(profile: str, name: str, arm: str, seed: int) -> Path:
     """Where a reference record lies."""
-    return FOLDER / profile / f"{name}-{arm}-{seed}"
+    return records_folder(profile) / f"{name}-{arm}-{seed}"
 
 
 def canary_file(profile: str, name: str, arm: str) -> Path:
     """Where an arm's canary lies."""
-    return FOLDER / profile / "canaries" / f"{name}-{arm}.json"
+    return records_folder(profile) / "canaries" / f"{name}-{arm}.json"
 
 
 def arm_of(file: Path) -> tuple[str, str]:
@@ -173,13 +179,13 @@ def _store(run: Run, folder: Path) -> None:
 
 def stored(profile: str) -> list[Run]:
     """The committed runs of a profile, by name; weights are not among them."""
-    return [read_run(path.parent) for path in sorted((FOLDER / profile).glob("*/record.json"))]
+    return [read_run(path.parent) for path in sorted(records_folder(profile).glob("*/record.json"))]
 
 
 def check(profile: str) -> dict[str, str]:
     """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed"."""
     found = {}
-    for file in tqdm(sorted((FOLDER / profile / "canaries").glob("*.json")), desc="canaries", unit="arm"):
+    for file in tqdm(sorted((records_folder(profile) / "canaries").glob("*.json")), desc="canaries", unit="arm"):
         name, arm = arm_of(file)
         found[f"{name}/{arm}"] = compare(json.loads(file.read_text()), canary(name, arm, profile))
     return found
