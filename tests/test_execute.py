@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,11 @@ def test_no_kernel_outlives_a_build_that_is_stopped(tmp_path, how):
         write_notebook(tmp_path / f"notebooks/{name}.ipynb", pids, touch(f"ready-{name}"), "import time\n\ntime.sleep(600)")
     (tmp_path / "main.py").write_text(MAIN)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "main.py", str(tmp_path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as build:
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start as well.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        [sys.executable, "main.py", str(tmp_path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, preexec_fn=heed
+    ) as build:
         try:
             until = time.monotonic() + 60
             while not all((tmp_path / f"ready-{name}").exists() for name in "ab"):
