@@ -18,7 +18,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf links exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help book lab pdf links exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,10 @@ help: ## list the targets
 
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
 	@$(PY) -m yolo_core book --profile $(PROFILE)
+
+lab: $(READY) ## the notebooks in JupyterLab, which is fetched the first time
+	@$(PY) -c 'import jupyterlab' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[lab]'
+	@$(PY) -m jupyterlab notebooks
 
 pdf: book ## the book as one PDF, printed by Chromium
 	@$(PY) -m yolo_core pdf --profile $(PROFILE)

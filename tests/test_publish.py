@@ -1,6 +1,7 @@
 """The book's driver on a small book: what runs again, what is kept when something fails, and how numbers reach the pages."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, 
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("the pages were built again"))
     capsys.readouterr()
     assert build(book) == index and capsys.readouterr().out == ""
+
+
+def test_buttons_for_binder_and_colab_come_with_an_address_and_not_before(book):
+    page = build(book).parent / "notebooks/page.html"
+    assert not re.search("mybinder|colab.research", page.read_text())
+    config = (book / "_config.yml").read_text()
+    (book / "_config.yml").write_text(config.replace('url: ""', 'url: "https://github.com/someone/a-book"'))
+    build(book)
+    links = re.findall(r'href="(https://(?:mybinder|colab)[^"]+)"', page.read_text())
+    path = "notebooks/page.ipynb"
+    assert (book / path).is_file()
+    assert sorted(links) == [
+        f"https://colab.research.google.com/github/someone/a-book/blob/main/{path}",
+        f"https://mybinder.org/v2/gh/someone/a-book/main?urlpath=lab/tree/{path}",
+    ]
 
 
 def test_a_missing_number_fails_the_build_and_keeps_the_earlier_pages(book):

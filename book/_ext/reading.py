@@ -1,4 +1,5 @@
-"""What makes pages easier to read for everybody: a term shows its definition, and a bibliography is a list to a screen reader too.
+"""What makes pages easier to read for everybody: a term shows its definition, a bibliography is a list to a screen reader too, and there
+are no buttons that lead nowhere.
 
 {term}`ceiling` links to the glossary; here the link also gets the definition's first paragraph as a tooltip, which the theme's own script
 shows on hover and on keyboard focus. That paragraph is plain text: mathematics comes in the ones after it.
@@ -15,8 +16,16 @@ LINES = re.compile(r"<dl>\n<dd><em class=\"sig-param\">.*?</dl>", re.DOTALL)
 
 
 def setup(app):
+    app.connect("config-inited", launch_from_an_address_only)
     app.connect("html-page-context", mend)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def launch_from_an_address_only(app, config):
+    """Binder and Colab fetch a notebook from its repository, so that the theme may offer them once `_config.yml` names one."""
+    options = config.html_theme_options
+    if not options.get("repository_url"):
+        options["launch_buttons"] = {}
 
 
 def definitions(app) -> dict[str, str]:
