@@ -60,6 +60,21 @@ def test_every_point_reads_its_own_place():
     assert not moved[: 14**2].view(14, 14)[7:, 7:].any()
 
 
+def test_what_one_level_knows_of_its_maps_is_not_mixed_with_another_s():
+    """A head in use says what it said while it learnt: running statistics of all levels together would fit none."""
+    points = Points(image_size=224, finest=16, coarsest=32)
+    head = PointHead((4, 6), points, decoupled=True, width=8)
+    for layer in head.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0  # the statistics are those of the last batch
+    packed = torch.cat([5 + 10 * torch.randn(8, 4 * 14**2, 1, 1), torch.randn(8, 6 * 7**2, 1, 1)], 1)
+    with torch.no_grad():
+        learning, using = head.train()(packed), head.eval()(packed)
+    for level in (slice(14**2), slice(14**2, None)):
+        apart = (learning - using)[:, level].square().mean().sqrt() / learning[:, level].std()
+        assert apart < 0.02, "the variance over a batch is divided by n in one and by n - 1 in the other, and by no more"
+
+
 @pytest.mark.parametrize(("head", "cut_off"), [("decoupled", True), ("coupled", False)])
 def test_only_a_decoupled_head_keeps_box_gradients_out_of_the_class_branch(head, cut_off):
     config = dataclasses.replace(TINY, head=head)

@@ -112,9 +112,29 @@ class TopDown(nn.Module):
         return found
 
 
+class Branch(nn.Module):
+    """Two 3x3 convolutions that all levels share, each with a BatchNorm for every level (as in RTMDet: Lyu et al., 2022).
+
+    Maps of different levels have different statistics. While training each is normalised by its own anyway; one running mean of all
+    would fit none of them when the detector is used.
+    """
+
+    def __init__(self, width: int, levels: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(width) for _ in self.convolutions) for _ in range(levels))
+        self.activation = nn.LeakyReLU(0.1, inplace=True)
+
+    def forward(self, x: Float[Tensor, "n c h w"], level: int) -> Float[Tensor, "n c h w"]:
+        for convolution, norm in zip(self.convolutions, self.norms[level], strict=True):
+            x = self.activation(norm(convolution(x)))
+        return x
+
+
 class PointHead(nn.Module):
     """The head of an anchor-free detector: a neck, and for each level box numbers and class scores from branches of their own
-    (`decoupled`, as in YOLOX: Ge et al., 2021) or from one they share. Levels share the branches and differ in the last 1x1 convolution.
+    (`decoupled`, as in YOLOX: Ge et al., 2021) or from one they share. Levels share the branches' convolutions and differ in their
+    BatchNorm and in the last 1x1 convolution.
 
     rare: class scores are logits and start at this probability (Lin et al., 2017); None: linear scores, starting near 0.
     """
@@ -124,8 +144,8 @@ class PointHead(nn.Module):
         self.points, self.decoupled = points, decoupled
         self.shapes = [(before, side, side) for before, side in zip(channels, points.sides, strict=True)]
         self.neck = TopDown(channels, width)
-        self.class_branch = _branch(width)
-        self.box_branch = _branch(width) if decoupled else nn.Identity()
+        self.class_branch = Branch(width, len(channels))
+        self.box_branch = Branch(width, len(channels)) if decoupled else None
         self.to_scores = nn.ModuleList(nn.Conv2d(width, points.C, 1) for _ in channels)
         self.to_box = nn.ModuleList(nn.Conv2d(width, points.numbers, 1) for _ in channels)
         if rare is not None:
@@ -138,13 +158,9 @@ class PointHead(nn.Module):
         maps = [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
         maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
         found = []
-        for x, to_box, to_scores in zip(self.neck(maps), self.to_box, self.to_scores, strict=True):
-            for_class = self.class_branch(x)
-            for_box = self.box_branch(x) if self.decoupled else for_class
+        for level, (x, to_box, to_scores) in enumerate(zip(self.neck(maps), self.to_box, self.to_scores, strict=True)):
+            for_class = self.class_branch(x, level)
+            for_box = for_class if self.box_branch is None else self.box_branch(x, level)
             outputs = torch.cat([to_box(for_box), to_scores(for_class)], 1)
             found.append(outputs.flatten(2).transpose(1, 2))
         return torch.cat(found, 1)
-
-
-def _branch(width: int) -> nn.Sequential:
-    return nn.Sequential(*_convolution(width, width), *_convolution(width, width))
