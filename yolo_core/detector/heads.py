@@ -112,8 +112,8 @@ class TopDown(nn.Module):
         return found
 
 
-class Branch(nn.Module):
-    """Two 3x3 convolutions that all levels share, each with a BatchNorm for every level (as in RTMDet: Lyu et al., 2022).
+class SharedConvolution(nn.Module):
+    """A 3x3 convolution that all levels share, with a BatchNorm for each of them (as in RTMDet: Lyu et al., 2022).
 
     Maps of different levels have different statistics. While training each is normalised by its own anyway; one running mean of all
     would fit none of them when the detector is used.
@@ -121,13 +121,23 @@ class Branch(nn.Module):
 
     def __init__(self, width: int, levels: int) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
-        self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(width) for _ in self.convolutions) for _ in range(levels))
+        self.convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(levels))
         self.activation = nn.LeakyReLU(0.1, inplace=True)
 
     def forward(self, x: Float[Tensor, "n c h w"], level: int) -> Float[Tensor, "n c h w"]:
-        for convolution, norm in zip(self.convolutions, self.norms[level], strict=True):
-            x = self.activation(norm(convolution(x)))
+        return self.activation(self.norms[level](self.convolution(x)))
+
+
+class Branch(nn.ModuleList):
+    """Two of them, one after the other."""
+
+    def __init__(self, width: int, levels: int) -> None:
+        super().__init__(SharedConvolution(width, levels) for _ in range(2))
+
+    def forward(self, x: Float[Tensor, "n c h w"], level: int) -> Float[Tensor, "n c h w"]:
+        for shared in self:
+            x = shared(x, level)
         return x
 
 
