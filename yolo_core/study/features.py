@@ -23,7 +23,7 @@ from yolo_core.study.locks import alone
 class FeatureData(VocData):
     """A `VocData` whose `images` are a backbone's feature maps, float16 [N, c, h, w]; targets and fingerprint are those of the split.
 
-    The cache is a file beside the split's own, named by the data's fingerprint and the backbone's weights.
+    The cache is a file beside the split's own, named by the data's fingerprint and length and the backbone's weights.
     """
 
     def __init__(self, data: VocData, backbone: Backbone | Pyramid, device: torch.device | str = "cpu", progress: bool = True) -> None:
@@ -36,7 +36,7 @@ class FeatureData(VocData):
 
     def _map(self) -> None:
         # Copy on write, because torch wants an array that it could write to; nothing does.
-        self.images = torch.from_numpy(np.load(self._file, mmap_mode="c"))[: len(self.ids)]
+        self.images = torch.from_numpy(np.load(self._file, mmap_mode="c"))[: len(self.ids)]  # a part cut from it reads the whole's file
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
@@ -44,8 +44,8 @@ class FeatureData(VocData):
 
 
 def _key(data: VocData, backbone: Backbone | Pyramid) -> str:
-    # Two nets may hold the same weights and put out different maps, so the layers count as well.
-    digest = hashlib.sha256(f"{data.fingerprint} {backbone}".encode())
+    # Two nets may hold the same weights and put out different maps, so the layers count as well; a split that is cut keeps its fingerprint.
+    digest = hashlib.sha256(f"{data.fingerprint} {len(data)} {backbone}".encode())
     for name, tensor in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.numpy(force=True).tobytes())
