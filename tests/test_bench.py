@@ -126,7 +126,7 @@ def parts(monkeypatch):
     monkeypatch.setattr(bench.bench_ap, "average_precision", lambda images=0, beside=(): [ROWS[0]] * max(len(beside), 2))
     monkeypatch.setattr(bench.bench_decoding, "decoding", lambda: [ROWS[0]])
     monkeypatch.setattr(bench.bench_training, "training_steps", lambda: [ROWS[0]] * 4)
-    for name in ("probes", "cached_features"):
+    for name in ("probes", "cached_features", "remedied"):
         monkeypatch.setattr(bench.bench_training, name, lambda: ROWS[0])
     monkeypatch.setattr(bench, "scenes", lambda: ROWS[1])
     monkeypatch.setattr(bench.bench_ap, "growth", lambda: GROWTH[:1])
