@@ -137,12 +137,12 @@ def test_one_command_prints_everything_and_keeps_a_record_that_reads_back(parts,
     file = tmp_path / "bench.json"
     assert main(["bench", "--out", str(file)]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("AP of 5 images, a peer") == 12 and "3.50  3.00 to 4.00" in shown
+    assert shown.count("AP of 5 images, a peer") == 13 and "3.50  3.00 to 4.00" in shown
     assert "0.50  0.50 to 0.50" in shown
     assert "AP, 10 to 100 images: time grows with the power 1.15 (1.00 to 1.30)" in shown
     assert "the last build of the pocket book: " in shown
     kept = bench_record.read(file)
-    assert (len(kept.rows), kept.rows[0], kept.growth) == (13, ROWS[0], GROWTH)
+    assert (len(kept.rows), kept.rows[0], kept.growth) == (14, ROWS[0], GROWTH)
     assert {"date", "processor", "cores", "threads", "load", "python", "packages"} <= set(kept.made)
     assert set(bench_record.PEERS) <= set(kept.made["packages"])
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
@@ -151,7 +151,7 @@ def test_one_command_prints_everything_and_keeps_a_record_that_reads_back(parts,
 def test_json_is_the_list_of_rows_of_the_contract(parts, capsys):
     assert main(["bench", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert len(rows) == 13 and all({"name", "ours", "theirs", "ratio", "unit"} <= set(row) for row in rows)
+    assert len(rows) == 14 and all({"name", "ours", "theirs", "ratio", "unit"} <= set(row) for row in rows)
 
 
 def test_a_busy_machine_is_told_apart_from_the_numbers(parts, monkeypatch, capsys):
