@@ -47,6 +47,11 @@ FAULTS = """() => {
   for (const node of document.querySelectorAll('mjx-assistive-mml mtext[mathcolor="red"]')) {
     if (node.textContent.startsWith('\\\\')) faults.push('math in error: unknown command ' + node.textContent);
   }
+  for (const box of document.querySelectorAll('div.math')) {
+    const formula = box.querySelector('mjx-container svg');
+    const hidden = formula ? box.getBoundingClientRect().left - formula.getBoundingClientRect().left : 0;
+    if (hidden > 1) faults.push(`the first ${Math.round(hidden)} px of a formula do not show: ` + where(box));
+  }
   for (const image of pictures) {
     const alt = (image.getAttribute('alt') ?? '').trim();
     if (!image.naturalWidth) faults.push('picture does not load: ' + where(image));
@@ -102,6 +107,8 @@ def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iter
         "untypeset": maths.format("x^2"),
         "maths": mathjax + maths.format("x^2^3"),
         "command": mathjax + maths.format("\\nonsense{x}"),
+        "backwards": mathjax + '<div class="math" style="display: flex; flex-direction: row-reverse; width: 9rem; overflow: auto">'
+        "<span>(1)</span>\\[ a + b + c + d + e + f + g + h + i + j + k + l + m + n \\]</div>",
         "alt": f'<img src="{DOT}">',
         "filename": f'<img src="{DOT}" alt="../_images/1234.png">',
         "picture": '<img src="data:image/png;base64,AAAA" alt="a picture">',
@@ -238,6 +245,7 @@ def test_the_checker_passes_a_sound_page(browser, broken_address, width):
         ("untypeset", "math left as text"),
         ("maths", "math in error: Double exponent"),
         ("command", "math in error: unknown command \\nonsense"),
+        ("backwards", "of a formula do not show"),
         ("alt", "picture without alt text"),
         ("filename", "picture without alt text"),
         ("picture", "picture does not load"),
