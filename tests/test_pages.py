@@ -166,13 +166,17 @@ def html_pages(book: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith("_") and name != "index.html")
 
 
-def test_every_page_opens_without_a_fault_wide_and_narrow(browser, book, address):
-    names = html_pages(book)
-    wanted = {str(Path(page).with_suffix(".html")) for page in publish.pages()}
-    assert wanted and wanted <= set(names)
-    found = {f"{name} at {width} px": faults(browser, f"{address}/{name}", width) for name in names for width in WIDTHS}
-    assert not {where: lines for where, lines in found.items() if lines}
-    print(f"{len(names)} pages at {WIDTHS} px")
+PAGES = [Path(page).with_suffix(".html").as_posix() for page in publish.pages()]
+
+
+def test_the_pages_that_are_opened_are_those_there_are(book):
+    assert sorted([*PAGES, "search.html"]) == html_pages(book)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", [*PAGES, "search.html"])
+def test_a_page_opens_without_a_fault(browser, address, name, width):
+    assert faults(browser, f"{address}/{name}", width) == []
 
 
 def test_no_page_tells_where_it_was_built(book):
@@ -184,20 +188,20 @@ def test_no_page_tells_where_it_was_built(book):
 def test_the_index_leads_to_the_story(browser, book, address):
     page = browser.new_page()
     page.goto(f"{address}/index.html")
-    page.wait_for_url(f"{address}/{Path(publish.pages()[0]).with_suffix('.html')}")
+    page.wait_for_url(f"{address}/{PAGES[0]}")
     assert page.locator("article h1").count() == 1
     page.close()
 
 
 def test_pages_work_from_a_folder_without_a_server(browser, book):
-    for name in (Path(page).with_suffix(".html") for page in publish.pages()):
+    for name in PAGES:
         assert faults(browser, (book / name).as_uri(), 1280, axe=False) == []
 
 
 def test_the_one_search_field_finds_a_chapter_and_asks_no_other_host(browser, address):
     page = browser.new_page(viewport={"width": WIDTHS[0], "height": 900})
     found = watch(page, urlsplit(address).netloc)
-    page.goto(f"{address}/{Path(publish.pages()[0]).with_suffix('.html')}")
+    page.goto(f"{address}/{PAGES[0]}")
     field = page.locator('input[type="search"]')
     assert field.count() == 1
     page.keyboard.press("Control+k")
@@ -225,7 +229,7 @@ def test_a_page_is_light_and_loads_each_large_script_once_where_it_is_used(book)
 
 def test_a_page_says_first_what_to_take_away(book):
     """Right below its title; the bibliography alone has nothing to say."""
-    for name in (Path(page).with_suffix(".html").as_posix() for page in publish.pages()):
+    for name in PAGES:
         after = (book / name).read_text(encoding="utf-8").split("<article")[1].partition("</h1>")[2].lstrip()
         assert re.match(r'<div class="[\w -]*takeaway', after) or name == "book/bibliography.html", name
 
