@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from yolo_core.errors import InputError
 from yolo_core.study import publish
+from yolo_core.study.locks import alone
+from yolo_core.study.paths import BUILD
 from yolo_core.study.pdf import FLAGS, SETTLED, chromium, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
@@ -81,8 +83,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def book() -> Path:
-    """The folder of the smoke book's HTML, built first where it is absent or stale."""
-    return publish.build("smoke").parent
+    """The folder of the smoke book's HTML, built first where it is absent or stale, by one process at a time."""
+    with alone(BUILD / "smoke" / "book"):
+        return publish.build("smoke").parent
 
 
 @pytest.fixture(scope="module")

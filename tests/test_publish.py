@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from threading import Thread
 
 import nbformat
 import pytest
@@ -13,7 +12,6 @@ from yolo_core.errors import InputError
 from yolo_core.study import numbers, publish
 from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.execute import data_key, execute, source_key
-from yolo_core.study.locks import alone
 from yolo_core.study.notebook import ExecutionError, _clean
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,17 +67,6 @@ def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, 
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("the pages were built again"))
     capsys.readouterr()
     assert build(book) == index and capsys.readouterr().out == ""
-
-
-def test_a_second_build_of_a_book_waits_for_the_first(book):
-    begun, ended = [], []
-    with alone(book / "_build/smoke/book"):
-        second = Thread(target=lambda: (begun.append(1), build(book), ended.append(1)))
-        second.start()
-        second.join(1.0)
-        assert begun and not ended and not (book / "_build/smoke/src").exists()
-    second.join()
-    assert ended and (book / "_build/smoke/html/index.html").exists()
 
 
 def test_buttons_for_binder_and_colab_come_with_an_address_and_not_before(book):
