@@ -72,7 +72,7 @@ pages: $(READY) ## the strict build of the smoke book, opened in Chromium, on tw
 venv: $(READY) ## the environment alone
 
 pins: $(READY) ## move to the newest versions the ranges allow and write constraints.txt anew
-	@$(PY) -m pip install -q --disable-pip-version-check -U --upgrade-strategy eager -e '.[book,test,openmoji]'
+	@$(PY) -m pip install -q --disable-pip-version-check -U --upgrade-strategy eager -e '.[book,test,openmoji,lab]'
 	@$(PY) -m pip list --format=freeze --exclude-editable --disable-pip-version-check \
 	  | grep -ivE '^(nvidia-|cuda-|triton=|pip=)' > constraints.new && mv constraints.new constraints.txt
 
