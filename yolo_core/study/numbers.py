@@ -25,16 +25,16 @@ def folder() -> Path:
     return Path(os.environ.get("YOLO_NUMBERS", BUILD / profile / "numbers"))
 
 
-def publish(name: str, **values: object) -> Path:
-    """Write the group `name`, replacing an earlier one; return its file. Values: strings, whole numbers, or dicts of these.
+def publish(name: str, **values: object) -> None:
+    """Write the group `name`, replacing an earlier one. Values: strings, whole numbers, or dicts of these.
 
+    Nothing comes back: the last line of a cell is shown, and a page has no use for a path of its builder's.
     Raises InputError for a name a page could not write after a dot, and for a float, whose digits nobody chose.
     """
     _check(name, values)
     file = folder() / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, values)
-    return file
 
 
 def merge(folders: Iterable[Path]) -> dict[str, dict]:
