@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import yolo_core
+from yolo_core.study import claims, experiments
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = [hook for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
@@ -49,3 +50,13 @@ def test_the_changelog_the_citation_and_the_package_speak_of_one_version():
     first = re.search(r"^## \[.*?\] - (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
     assert first == str(cited) == yolo_core.__version__
+
+
+def test_the_new_arm_and_the_new_claim_of_the_guide_fit_where_it_puts_them():
+    snippets = re.findall(r"^```python\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
+    arm, claim = (next(text for text in snippets if text.startswith(start)) for start in ('"no-dropout"', "Claim("))
+    (changed,) = eval("{" + arm + "}", vars(experiments)).values()
+    assert set(changed) == {"dropout"} and experiments.resolve("baseline", "compressed", "pocket").dropout != changed["dropout"]
+    (made,) = eval(claim, vars(claims))
+    assert made.arms[1] == ("baseline", "no-dropout") and made.id not in {known.id for known in claims.CLAIMS}
+    assert made.effect({"map": 0.1}, {"map": 0.3}) > made.threshold > made.effect({"map": 0.1}, {"map": 0.1})
