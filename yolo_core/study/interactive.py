@@ -15,7 +15,8 @@ from yolo_core.study.figures import CYCLE, INK, background_grid
 
 SCRIPT = "../plotly.min.js"  # beside the pages, one folder up from each
 BINS = np.linspace(-0.5, 1.3, 61)
-BAR = {"len": 0.55, "y": 1, "yanchor": "top", "thickness": 12, "title": {"text": "log₁₀"}}
+POWERS = {-6: "10⁻⁶", -4: "10⁻⁴", -2: "10⁻²", 0: "1"}
+BAR = {"len": 0.55, "y": 1, "yanchor": "top", "thickness": 12, "tickvals": list(POWERS), "ticktext": list(POWERS.values())}
 LAYOUT = {
     "font": {"family": "sans-serif", "size": 12, "color": INK},
     "paper_bgcolor": "white",
@@ -82,6 +83,7 @@ def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
     figure.frames = [go.Frame(data=traces(step), name=str(step), traces=list(range(2 * len(arms)))) for step in steps]
     figure.update_yaxes(autorange="reversed", row=1, showticklabels=False)
     figure.update_xaxes(row=1, showticklabels=False)
+    figure.update_xaxes(row=2, ticks="outside", ticklen=6)  # else the first labels of both axes meet
     figure.update_layout(**LAYOUT, height=480, bargap=0)
     drawing = figure.to_html(
         full_html=False,
