@@ -10,7 +10,7 @@ from yolo_core.study import reference
 from yolo_core.study.claims import CLAIMS, FLOOR, Claim, _ratio
 from yolo_core.study.experiments import resolve
 from yolo_core.study.memory import GIB, RESERVE_GIB, predict
-from yolo_core.study.verdicts import MIN_SEEDS, cards, interval_95, judge, markdown, register, summary, told
+from yolo_core.study.verdicts import MIN_SEEDS, cards, chance_of_a_verdict, interval_95, judge, markdown, register, summary, told
 
 HALF = Claim("X", "rival", "a sentence", "a prediction", (("e", "a"), ("e", "b")), lambda a, b: a["map"] / b["map"], 0.5, True, "page")
 
@@ -92,6 +92,21 @@ def test_an_arm_at_the_floor_makes_its_claim_inconclusive_and_says_so():
     floored = Claim(**{**vars(HALF), "effect": lambda a, b: _ratio(a["map"], b["map"] * FLOOR / 2)})
     finding = judge(floored, records(0.8, 0.81, 0.79))
     assert finding.verdict == "INCONCLUSIVE" and "floor" in finding.why and told(finding) == "at the floor"
+
+
+def test_what_more_seeds_could_decide_is_told_apart_from_what_they_could_not():
+    floored = Claim(**{**vars(HALF), "effect": lambda a, b: _ratio(a["map"], b["map"] * FLOOR / 2)})
+    assert judge(HALF, records(0.2, 0.8, 0.5)).undecided
+    assert not judge(HALF, records(0.8, 0.81, 0.79)).undecided, "it has its verdict"
+    assert not judge(HALF, records(0.2, 0.8)).undecided, "it lacks seeds of the first round"
+    assert not judge(floored, records(0.2, 0.8, 0.5)).undecided, "there is nothing to divide by, with any number of seeds"
+    assert not next(f for f in register([]) if not f.claim.arms).undecided, "it waits for a card"
+
+
+def test_asking_twice_gives_more_verdicts_by_chance_than_asking_once():
+    once, twice = chance_of_a_verdict(3), chance_of_a_verdict(3, 2)
+    assert abs(once - 0.05) < 0.003 and abs(chance_of_a_verdict(5) - 0.05) < 0.003
+    assert once < twice < 2 * once
 
 
 def test_why_nothing_is_decided_is_said():

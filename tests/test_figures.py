@@ -35,6 +35,7 @@ class Fresh(Run):
         return EPOCHS
 
 
+CONFLICT = pd.DataFrame({"step": [0, 50], "box": [1.0, 0.1], "score": [0.5, 0.2], "cosine": [0.1, -0.2]})
 PARTS = ("weights", "gradients", "optimiser", "activations", "temporary", "inputs")
 PEAK = Peak(dict.fromkeys(PARTS, GIB))
 ARMS = {"squared error": [Fresh()], "focal": [Fresh()]}
@@ -58,6 +59,7 @@ DRAWN = {
     "scaling": lambda: cost_figures.scaling({head: {"strong": {1: (0.5, 1.0), 8: (0.2, 0.4)}} for head in HEADS}, 8),
     "box_costs": remedy_figures.box_costs,
     "led_boxes": remedy_figures.led_boxes,
+    "live_conflict": lambda: remedy_figures.live_conflict(CONFLICT, "two branches"),
     "score_slopes": remedy_figures.score_slopes,
 }
 

@@ -1,6 +1,7 @@
 """The detector at points, from pictures to a trained run."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from yolo_core.detector.heads import PointHead
 from yolo_core.detector.model import build_point_detector
 from yolo_core.detector.points import Points
 from yolo_core.errors import InputError
-from yolo_core.study import cost, estimate
+from yolo_core.study import cost, estimate, live
 from yolo_core.study.config import RunConfig
 from yolo_core.study.detect import found_in, load
 
@@ -110,6 +111,17 @@ def test_a_run_is_trained_scored_stored_and_loaded(splits, tmp_path):
     assert again == config
     detections = found_in(detector, again, splits[1].images, 0.001)
     assert len(detections) == 3
+
+
+def test_a_watcher_sees_the_looks_grow_and_changes_no_weight(splits, tmp_path, monkeypatch):
+    shown, seen = [], []
+    monkeypatch.setattr(live, "display", lambda figure, **_: shown.append(figure) or SimpleNamespace(update=lambda f, **_: shown.append(f)))
+    figure = live.Live("tiny")
+    config = dataclasses.replace(TINY, probe_steps=2)
+    watched = run(config, splits, tmp_path / "watched", watch=lambda tables: (seen.append(len(tables["conflict"])), figure(tables)))
+    assert seen == [1, 2] and len(shown) == 2
+    plain = run(config, splits, tmp_path / "plain").weights()
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in watched.weights().items())
 
 
 @pytest.mark.parametrize("change", [{}, {"bins": 4}, {"micro_batch": 3}, {"mosaic": True}])

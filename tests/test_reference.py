@@ -76,6 +76,13 @@ def test_a_removed_record_and_other_data_or_another_configuration_are_trained_ag
     assert reference.run_all("pocket", most=1) == 1 and done[-1] == done[0]
 
 
+def test_a_record_of_scenes_that_another_processor_drew_counts_and_one_of_other_scenes_does_not():
+    ((elsewhere, today),) = reference.AS_TODAY.items()
+    assert reference.same_scenes({"train": elsewhere, "val": "v"}, {"train": today, "val": "v"})
+    assert not reference.same_scenes({"train": today, "val": "v"}, {"train": elsewhere, "val": "v"})
+    assert not reference.same_scenes({"train": elsewhere, "val": "w"}, {"train": today, "val": "v"})
+
+
 def test_a_key_that_the_configuration_has_gained_counts_as_its_default(trained):
     done, _ = trained
     reference.run_all("pocket", most=1)
@@ -110,6 +117,47 @@ def test_a_job_that_another_process_holds_is_passed_over(trained):
         assert mine
         reference.run_all("pocket", most=3)
     assert first not in done and done
+
+
+def test_only_what_the_first_seeds_leave_undecided_gets_more_and_what_those_say_has_no_part_in_it(trained, monkeypatch):
+    done, _ = trained
+    monkeypatch.setattr(reference, "PLAN", (("remedies", ("base", "decoupled", "ciou", "aligned", "strides")),))
+    assert reference.run_all("pocket") == 15
+
+    def says(arm, *values):
+        for seed, value in enumerate(values):
+            path = reference.place("pocket", "remedies", arm, seed) / "record.json"
+            metrics = {"map": value, "cuts": {}, "images": 1, "objects": 1}
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 1, "metrics": metrics}))
+
+    says("base", 0.1, 0.1, 0.1)
+    says("decoupled", 0.1, 0.2, 0.1)  # R1: the interval holds 1.1
+    says("ciou", 0.05, 0.05, 0.05)  # R4 is decided, and so is R3
+    says("aligned", 0.05, 0.05, 0.05)
+    more = [("remedies", arm, seed) for seed in reference.MORE_SEEDS for arm in ("base", "decoupled")]
+    assert list(reference.further("pocket")) == more
+    del done[:]
+    assert reference.run_all("pocket") == len(more) and done == more
+    says("base", 0.1, 0.1, 0.1, 0.1, 0.1)
+    says("decoupled", 0.1, 0.2, 0.1, 0.5, 0.01)  # wider still
+    assert list(reference.further("pocket")) == more and reference.run_all("pocket") == 0, "asked once more, not until it pleases"
+
+
+def test_new_code_renews_a_canary_that_sings_alike_and_leaves_one_that_does_not(trained, monkeypatch):
+    done, _ = trained
+    reference.run_all("pocket", most=1)
+    file = reference.canary_file("pocket", *done[0][:2])
+    first = json.loads(file.read_text())
+    song = {"digest": "rounded", "losses": [1.0001]}
+    monkeypatch.setattr(reference, "canary", lambda *_: song)
+    monkeypatch.setattr(experiments, "training_code", lambda: "new")
+    reference._keep_canary(file, "pocket", *done[0][:2])
+    renewed = json.loads(file.read_text())
+    assert renewed == {"code": "new", **song} != first
+    monkeypatch.setattr(experiments, "training_code", lambda: "newer")
+    song |= {"digest": "other", "losses": [2.0]}
+    reference._keep_canary(file, "pocket", *done[0][:2])
+    assert json.loads(file.read_text()) == renewed, "the arm's earlier records are out of date, and check has to say so"
 
 
 def test_a_canary_tells_the_same_from_rounding_and_from_a_change():

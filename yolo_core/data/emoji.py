@@ -31,7 +31,7 @@ from yolo_core.errors import InputError
 
 __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
 
-VERSION = 1  # of the pictures: raised with every change that draws a scene differently
+VERSION = 2  # of the pictures: raised with every change that draws a scene differently
 SPLITS = ("train", "val")
 PARAMETERS = "emojivoc.json"
 CHUNK = 50  # scenes a task of the process pool
@@ -196,7 +196,7 @@ def _readme(asked: dict) -> str:
     return f"""EmojiVOC, version {asked["emojivoc"]}: Pascal VOC's twenty classes drawn with emoji.
 
 Made by yolo_core.data.emoji from seed {asked["seed"]}: {asked["train"]} train and {asked["val"]} val scenes,
-{asked["size"]} x {asked["size"]} pixels, with {versions}. The same seed and packages give the same bytes on one machine.
+{asked["size"]} x {asked["size"]} pixels, with {versions}. The same seed and packages give the same bytes on every processor.
 
 Glyphs: {STYLES[asked["style"]].licence}; changed: rotated, stretched, recoloured, cut off and combined.
 A few shapes (tables, chairs, sofas, bottles, pots, a screen, a bicycle) and all backgrounds: drawn by the program, MIT.

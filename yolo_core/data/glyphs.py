@@ -10,6 +10,7 @@ and one plant in a pot; the few shapes in `DRAWN` make up for it, mostly with em
 
 import importlib
 import io
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from yolo_core.data.annotation import CLASSES
+from yolo_core.data.plane import product
 from yolo_core.errors import InputError
 
 CANVAS = 36  # the side of Twemoji's view box, and of the shapes below
@@ -193,7 +195,7 @@ def picture(glyph: str, style: str, side: int) -> Image.Image:
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA").convert("RGBa")
 
 
-_DIRECTIONS = np.stack([f(np.arange(64) * (2 * np.pi / 64)) for f in (np.cos, np.sin)])  # [2, 64]
+_DIRECTIONS = np.array([(math.cos(a), math.sin(a)) for a in np.arange(64) * (2 * np.pi / 64)])  # [64, 2]
 
 
 @cache
@@ -207,4 +209,4 @@ def outline(glyph: str, style: str) -> Float[np.ndarray, "64 2"]:
     ends = (opaque[rows].argmax(1), SIDE - opaque[rows, ::-1].argmax(1))
     edge = np.array([(x, y + below) for end in ends for x, y in zip(end, rows, strict=True) for below in (0, 1)])
     edge = edge / SIDE - 0.5
-    return edge[(edge @ _DIRECTIONS).argmax(0)]
+    return edge[product(edge, _DIRECTIONS).argmax(0)]

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from yolo_core.data import glyphs
+from yolo_core.data.plane import inverse, product
 
 SMALLEST = 4  # pixels: no box is fitted that is narrower or lower
 STRETCH = math.log(1.75)  # a glyph's width over height is changed by this factor at most
@@ -71,9 +72,9 @@ def fit(
     for _ in range(TRIES):
         variants = designs[rng.integers(len(designs))]
         glyph, matrix = variants[rng.integers(len(variants))], turn(rng.normal(0.0, tilt), rng.random() < 0.5)
-        extent = np.ptp(glyphs.outline(glyph, style) @ matrix.T, axis=0)
+        extent = np.ptp(product(glyphs.outline(glyph, style), matrix), axis=0)
         slim = math.log((high - low)[0] / (high - low)[1] * extent[1] / extent[0])  # > 0: the box is wider than the glyph
-        filled = np.where(touch.any(0), np.exp(np.array((-slim, slim))), 1.0)  # lengths, in the box's, that need no stretching
+        filled = np.where(touch.any(0), np.array((math.exp(-slim), math.exp(slim))), 1.0)  # lengths, in the box's, that need no stretching
         length = (high - low) * np.clip(np.maximum(filled, beyond), 1.0, CROP)
         strain = math.log(length[0] / length[1] * extent[1] / extent[0])
         if best is None or abs(strain) < abs(best[0]):
@@ -101,14 +102,14 @@ def render(pose: Pose, colours: tuple[float, ...], size: int, style: str) -> Ren
     high = np.minimum(np.ceil(pose.start + pose.length) + 1, size).astype(int)
     if (high <= low).any():
         return None
-    points = glyphs.outline(pose.glyph, style) @ pose.turn.T
+    points = product(glyphs.outline(pose.glyph, style), pose.turn)
     scale = pose.length / np.ptp(points, axis=0)
     matrix, origin = pose.turn * scale[:, None], pose.start - points.min(0) * scale  # canvas, from its centre in sides, to pixels
     side, wanted = glyphs.SIDE // 4, math.sqrt(scale.prod())
     while side < min(SOFT * wanted, size):
         side *= 2
-    back = np.linalg.inv(matrix) * side
-    shift = back @ (low - origin) + side / 2
+    back = inverse(matrix) * side
+    shift = (back * (low - origin)).sum(1) + side / 2
     coefficients = [float(v) for v in (*back[0], shift[0], *back[1], shift[1])]
     shape = tuple((high - low).tolist())
     layer = glyphs.picture(pose.glyph, style, side).transform(shape, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)

@@ -116,7 +116,7 @@ def _distract(rng: np.random.Generator, picture: Image.Image, style: str) -> Non
     """Draw an emoji of none of the classes, of any size, anywhere, perhaps half outside."""
     size = picture.width
     side = float(np.clip(size * rng.lognormal(-1.7, 0.6), 8, size * 0.7))
-    length = side * np.exp(np.array((0.0, rng.normal(0, 0.2))))
+    length = side * np.array((1.0, math.exp(rng.normal(0, 0.2))))
     start = rng.random(2) * (size + side * 0.6) - side * 0.8
     glyph = glyphs.DISTRACTORS[rng.integers(len(glyphs.DISTRACTORS))]
     chosen = pose.Pose(glyph, pose.turn(rng.normal(0, 12), rng.random() < 0.5), start, length)
@@ -131,7 +131,8 @@ def _recolour(rng: np.random.Generator, spread: float) -> tuple[float, ...]:
     third, skew = (1 - math.cos(angle)) / 3, math.sin(angle) / math.sqrt(3)
     hue = third + np.eye(3) * math.cos(angle) + skew * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
     saturation, gain, offset = rng.uniform(0.55, 1.15), rng.uniform(0.65, 1.1), rng.uniform(-20, 25)
-    matrix = gain * (saturation * np.eye(3) + (1 - saturation) / 3) @ hue
+    pale = gain * (saturation * np.eye(3) + (1 - saturation) / 3)
+    matrix = (pale[:, :, None] * hue).sum(1)  # no @: see plane.py
     return tuple(float(v) for row in matrix for v in (*row, offset))
 
 

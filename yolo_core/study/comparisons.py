@@ -1,6 +1,6 @@
 """Figures that lay runs beside runs: a fresh one over its reference band, arms over seeds, what scores are worth.
 
-Inside: `band_curve`, `arm_dots`, `reliability_curves`, `floor_scatter`, `rank_agreement`, `by_arm`.
+Inside: `band_curve`, `arm_dots`, `mean_of`, `reliability_curves`, `floor_scatter`, `rank_agreement`, `by_arm`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +42,11 @@ def band_curve(fresh: Mapping[str, Run], reference: Mapping[str, Sequence[Run]],
     axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
     legend_below(axes, columns=2)
     return figure
+
+
+def mean_of(runs: Sequence[Run], value: Callable[[dict[str, Any]], float] = lambda metrics: metrics["map"]) -> str:
+    """A figure's mean over the runs of an arm, and how many they are, in words: "0.264 (n = 3)"."""
+    return f"{np.mean([value(run.metrics) for run in runs]):.3f} (n = {len(runs)})" if runs else "not run yet"
 
 
 def arm_dots(

@@ -330,7 +330,7 @@ def run(
         if (folder / "record.json").exists():
             found = read_run(folder)
             if watch is not None:
-                watch({table: found.table(table) for table in ("terms", "cells")})
+                watch({table: found.table(table) for table in (("conflict",) if config.anchor_free else ("terms", "cells"))})
             return found
         start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress)
         return train(config, *data, out or folder, code=code, start=start, progress=progress, keep_weights=out is None, watch=watch)

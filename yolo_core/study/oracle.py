@@ -54,10 +54,10 @@ def _accuracy(scores: Float[Tensor, "o k"], labels: Int[Tensor, "o"]) -> float:
     return torch.stack([right[labels == label].float().mean() for label in labels.unique()]).mean().item()
 
 
-def oracle(backbone: nn.Module, train: VocData, val: VocData, pictures: int = 1200) -> Oracle:
-    """The told detector on a backbone's features: its classifier trained on the first `pictures` of the training split less a fifth, which
-    is what "seen" is measured on, and scored on the first half as many of val. Deterministic."""
-    count = min(pictures, len(train))
+def oracle(backbone: nn.Module, train: VocData, val: VocData) -> Oracle:
+    """The told detector on a backbone's features: its classifier trained on the training split less a fifth, which is what "seen" is
+    measured on, and scored on the first half as many pictures of val. Deterministic."""
+    count = len(train)
     cut = count * 4 // 5
     parts = (train, range(cut)), (train, range(cut, count)), (val, range(min(count // 2, len(val))))
     (features, labels, _), (kept, kept_labels, _), (shown, shown_labels, sizes) = (_features(backbone, *part) for part in parts)

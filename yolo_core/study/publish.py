@@ -85,11 +85,16 @@ def conclude(profile: str) -> dict[str, dict]:
     runs = {"reference": reference.stored("pocket"), "own": experiments.finished(profile)}
     found = {name: verdicts.register(run.record for run in some) for name, some in runs.items()}
     counted = Counter(f.verdict for f in found["reference"])
+    first, more = len(reference.SEEDS), len(reference.MORE_SEEDS)
+    chance = {"chance_once": verdicts.chance_of_a_verdict(first), "chance": verdicts.chance_of_a_verdict(first, more)}
+    waiting = [f.claim.id for f in found["reference"] if f.undecided and len(f.seeds) < first + more]
     return {
         "claims": {name: verdicts.markdown(findings) for name, findings in found.items()}
         | {"cards": verdicts.cards(found["reference"])}
         | {verdict.lower(): str(counted[verdict]) for verdict in ("HOLDS", "FAILS", "INCONCLUSIVE")}
-        | {"total": str(len(found["reference"])), "runs": str(len(runs["reference"]))},
+        | {"total": str(len(found["reference"])), "runs": str(len(runs["reference"]))}
+        | {"first_seeds": str(first), "all_seeds": str(first + more), "waiting": ", ".join(waiting) or "none"}
+        | {name: f"{100 * share:.0f} %" for name, share in chance.items()},
         "verdicts": verdicts.summary(found["reference"]),
         "hostile": hostile(),
     }

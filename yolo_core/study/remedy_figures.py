@@ -2,8 +2,8 @@
 
 Inside: of mechanisms, `assigned` (who answers for which object), `crowded` (objects in one cell), `box_costs` (what a shifted box pays),
 `led_boxes` (where slopes lead it), `taught_bins` (a distance as a distribution), `score_slopes` (what pulls at a score), `conflict` (boxes
-against classes on shared layers); of results, `error_bars` (mistakes by kind), `class_dots` (classes), `side_by_side` (detections),
-`steps` (from Exp 1 to the last detector).
+against classes on shared layers), `live_conflict` (the same as a run goes on); of results, `error_bars` (mistakes by kind), `class_dots`
+(classes), `side_by_side` (detections), `steps` (from Exp 1 to the last detector).
 """
 
 from collections.abc import Mapping, Sequence
@@ -175,6 +175,19 @@ def conflict(tables: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     axes.axhline(0, color=INK, lw=0.8, ls=":")
     axes.set(xlabel="step", ylabel="cosine of the two gradients", ylim=(-1, 1))
     legend_below(axes)
+    return figure
+
+
+def live_conflict(looks: pd.DataFrame, title: str) -> Figure:
+    """Left: the norms of what boxes and what scores ask of the layers they share, by step. Right: the cosine between the two."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.7), width_ratios=(1.4, 1))
+    for side, marker in (("box", "o"), ("score", "s")):
+        left.plot(looks["step"], looks[side].clip(lower=1e-8), marker=marker, ms=3, lw=1.2, label=side)
+    left.set(yscale="log", xlabel="step", ylabel="gradient norm on the neck", title=title)
+    legend_below(left)
+    right.plot(looks["step"], looks["cosine"], color=GREEN, marker="o", ms=3, lw=1.2)
+    right.axhline(0, color=INK, lw=0.8, ls=":")
+    right.set(ylim=(-1, 1), xlabel="step", ylabel="cosine", title="together or against")
     return figure
 
 
