@@ -53,8 +53,9 @@ def test_onnxruntime_puts_out_what_pytorch_does_for_any_number_of_pictures(expor
         outputs = detector.eval()(images)
         wanted_boxes, wanted_scores = config.grid().candidates(outputs, config.confidence)
     assert wanted_scores.std() > 1e-3, "scores that are all alike would agree with anything"
-    torch.testing.assert_close(torch.from_numpy(boxes), wanted_boxes, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(torch.from_numpy(scores), wanted_scores, atol=1e-5, rtol=1e-4)
+    # A hundredth of a pixel, as far as two runtimes round alike: a side is the square of an output.
+    torch.testing.assert_close(torch.from_numpy(boxes) * config.image_size, wanted_boxes * config.image_size, atol=1e-2, rtol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(scores), wanted_scores, atol=1e-4, rtol=1e-4)
 
 
 def test_what_is_exported_is_what_decode_suppresses(exported):

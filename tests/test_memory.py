@@ -92,10 +92,13 @@ def test_a_nonsensical_plan_gets_a_sentence(arguments, said, capsys, monkeypatch
 
 
 def test_a_plan_takes_less_than_ten_seconds(capsys):
-    """Of the processor's time, not of the wall clock's: a busy machine does not decide."""
-    started = time.process_time()
-    assert main(["plan", "--vram-gib", "6", "--json"]) == 0
-    assert time.process_time() - started < 10
+    """Of the processor's time, not of the wall clock's, and by the best of three: a busy machine does not decide."""
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        assert main(["plan", "--vram-gib", "6", "--json"]) == 0
+        took.append(time.process_time() - started)
+    assert min(took) < 10
 
 
 def test_the_plan_as_json_has_a_row_a_micro_batch_and_says_that_it_is_predicted(capsys):

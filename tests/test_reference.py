@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from yolo_core.study import experiments, reference, verdicts
+from yolo_core.study import experiments, reference, train, verdicts
 from yolo_core.study.canary import canary, compare
 from yolo_core.study.experiments import EXPERIMENTS
 from yolo_core.study.locks import alone
@@ -148,7 +148,7 @@ def test_new_code_renews_a_canary_that_sings_alike_and_leaves_one_that_does_not(
     reference.run_all("pocket", most=1)
     file = reference.canary_file("pocket", *done[0][:2])
     first = json.loads(file.read_text())
-    song = {"digest": "rounded", "losses": [1.0001]}
+    song = {"digest": "rounded", "losses": [1.000001]}
     monkeypatch.setattr(reference, "canary", lambda *_: song)
     monkeypatch.setattr(experiments, "training_code", lambda: "new")
     reference._keep_canary(file, "pocket", *done[0][:2])
@@ -166,6 +166,24 @@ def test_a_canary_tells_the_same_from_rounding_and_from_a_change():
     assert compare(stored, {"digest": "b", "losses": [1.0, 2.0001]}) == "rounding"
     assert compare(stored, {"digest": "b", "losses": [1.0, 2.1]}) == "changed"
     assert compare(stored, {"digest": "b", "losses": [1.0]}) == "changed"
+    assert compare(stored, {"digest": "b", "losses": [1.0, float("nan")]}) == "changed"
+
+
+AT_STEPS = [(0, 1e-4, "changed"), (3, 1e-3, "rounding"), (3, 0.1, "changed"), (19, 0.3, "rounding"), (19, 0.6, "changed")]
+
+
+@pytest.mark.parametrize(("step", "off", "said"), AT_STEPS)
+def test_rounding_may_grow_from_step_to_step(step, off, said):
+    losses = [2.0] * 20
+    other = losses[:step] + [2.0 * (1 + off)] + losses[step + 1 :]
+    assert compare({"digest": "a", "losses": losses}, {"digest": "b", "losses": other}) == said
+
+
+def test_a_learning_rate_a_hundredth_larger_is_no_rounding(monkeypatch):
+    mse = canary("focal", "mse-conv", "pocket")
+    plain = train.rate_factor
+    monkeypatch.setattr(train, "rate_factor", lambda *given: 1.01 * plain(*given))
+    assert compare(mse, canary("focal", "mse-conv", "pocket")) == "changed"
 
 
 def test_the_canary_sings_the_same_twice_and_otherwise_for_another_loss():

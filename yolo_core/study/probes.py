@@ -4,8 +4,11 @@ Inside: `GradientProbe`, `NoiseProbe`, `ConflictProbe`.
 
 A probe looks at the first micro-batch of every k-th step, after the forward pass and before the backward pass, hence before
 clipping. It draws no random number, writes to no `.grad` and runs no layer again, so weights are equal bit for bit with or without it.
+In half precision it looks through the same factor as the backward pass (precision.py) and writes down what that gives, divided by it;
+a look at gradients that overflow is not written down.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,18 +54,24 @@ class GradientProbe:
     def wants(self, step: int) -> bool:
         return _due(self.every, step)
 
-    def observe(self, step: int, model: nn.Module, outputs: Tensor, target: Tensor, terms: dict[str, Tensor], divisor: int) -> None:
-        """terms: as `YoloLoss` returns them, already divided by `divisor`; the graph is kept for the step's own backward pass."""
+    def observe(
+        self, step: int, model: nn.Module, outputs: Tensor, target: Tensor, terms: dict[str, Tensor], divisor: int, factor: float = 1.0
+    ) -> None:
+        """terms: as `YoloLoss` returns them, already divided by `divisor`; the graph is kept for the step's own backward pass.
+        factor: what half precision multiplies the loss by."""
         terms = terms | {f"background as {r}": self._reading(r)(outputs, target, divisor)["background"] for r in ("mse", "focal")}
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        sources, layers, felt = [outputs, *(p for _, p in named)], ["outputs", *(name for name, _ in named)], []
         for term, value in terms.items():
-            sources = [outputs, *(p for _, p in named)]
-            gradients = torch.autograd.grad(value, sources, retain_graph=True, allow_unused=True)
-            for layer, gradient in zip(["outputs", *(name for name, _ in named)], gradients, strict=True):
-                norm = 0.0 if gradient is None else gradient.norm().item()
-                self._terms.append({"step": step, "term": term, "layer": layer, "norm": norm})
+            gradients = torch.autograd.grad(value * factor, sources, retain_graph=True, allow_unused=True)
+            for layer, gradient in zip(layers, gradients, strict=True):
+                norm = 0.0 if gradient is None else gradient.norm().item() / factor
+                felt.append({"step": step, "term": term, "layer": layer, "norm": norm})
             if term == "background":
-                self._observe_cells(step, outputs, target, gradients[0] * divisor)
+                background = gradients[0] / factor * divisor
+        if all(math.isfinite(row["norm"]) for row in felt):
+            self._terms += felt
+            self._observe_cells(step, outputs, target, background)
 
     def _reading(self, background: str) -> YoloLoss:
         """The run's own loss with another background term."""
@@ -145,15 +154,17 @@ class NoiseProbe:
         self._before = now
         self._squares.append((images, added))
 
-    def end(self, step: int) -> None:
-        """After the last: `small` and `big` are the squared norms of the mean gradient over a micro-batch and over the whole batch."""
+    def end(self, step: int, factor: float = 1.0) -> None:
+        """After the last: `small` and `big` are the squared norms of the mean gradient over a micro-batch and over the whole batch.
+        factor: what half precision multiplied the loss by."""
         if self._before is None:
             return
         whole = sum(images for images, _ in self._squares)
         # A micro-batch's part was divided by the whole batch; its own mean gradient is larger by whole / images.
-        even = [(n, square * (whole / n) ** 2) for n, square in self._squares if n == self._squares[0][0]]
-        big = sum(b.square().sum().item() for b in self._before)
-        self._rows.append({"step": step, "micro_batch": even[0][0], "batch": whole, "small": np.mean([s for _, s in even]), "big": big})
+        even = [(n, square * (whole / n / factor) ** 2) for n, square in self._squares if n == self._squares[0][0]]
+        small, big = np.mean([s for _, s in even]), sum(b.square().sum().item() for b in self._before) / factor**2
+        if math.isfinite(small) and math.isfinite(big):
+            self._rows.append({"step": step, "micro_batch": even[0][0], "batch": whole, "small": small, "big": big})
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(self._rows)
@@ -187,16 +198,17 @@ class ConflictProbe:
     def wants(self, step: int) -> bool:
         return _due(self.every, step)
 
-    def observe(self, step: int, shared: nn.Module, terms: dict[str, Tensor]) -> None:
-        """terms: as `PointLoss` returns them; the graph is kept for the step's own backward pass."""
+    def observe(self, step: int, shared: nn.Module, terms: dict[str, Tensor], factor: float = 1.0) -> None:
+        """terms: as `PointLoss` returns them; the graph is kept for the step's own backward pass. factor: what half precision
+        multiplies the loss by."""
         weights = [p for p in shared.parameters() if p.requires_grad]
         sides = (("box", "distribution"), ("object", "background"))
-        box, score = (
-            torch.cat([g.flatten() for g in torch.autograd.grad(sum(terms[n] for n in names if n in terms), weights, retain_graph=True)])
-            for names in sides
-        )
-        cosine = torch.nn.functional.cosine_similarity(box, score, dim=0)
-        self._rows.append({"step": step, "cosine": cosine.item(), "box": box.norm().item(), "score": score.norm().item()})
+        values = (factor * sum(terms[n] for n in names if n in terms) for names in sides)
+        box, score = (torch.cat([g.flatten() for g in torch.autograd.grad(v, weights, retain_graph=True)]) / factor for v in values)
+        row = {"cosine": torch.nn.functional.cosine_similarity(box, score, dim=0), "box": box.norm(), "score": score.norm()}
+        row = {name: value.item() for name, value in row.items()}
+        if all(math.isfinite(value) for value in row.values()):
+            self._rows.append({"step": step, **row})
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(self._rows)

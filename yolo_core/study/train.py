@@ -32,6 +32,7 @@ from yolo_core.study.checkpoint import Checkpoints, beside
 from yolo_core.study.compilation import compiled, explained
 from yolo_core.study.config import RunConfig
 from yolo_core.study.features import FeatureData
+from yolo_core.study.precision import arithmetic, scale
 from yolo_core.study.probes import ConflictProbe, GradientProbe, NoiseProbe
 from yolo_core.study.records import Run, environment, read_run, run_key, write_run
 from yolo_core.study.scoring import cell_scores, predict, score, to_float
@@ -77,9 +78,9 @@ def make_fabric(precision: str) -> Fabric:
     """One device; or, where torchrun has started several processes, this one's share of them."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        return Fabric(devices=1, precision=precision)
+        return Fabric(devices=1, plugins=arithmetic(precision))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    fabric = Fabric(devices=here, num_nodes=world // here, strategy="ddp", precision=precision)
+    fabric = Fabric(devices=here, num_nodes=world // here, strategy="ddp", plugins=arithmetic(precision))
     fabric.launch()
     return fabric
 
@@ -116,6 +117,7 @@ class Progress:
     curve: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     halvings: list[dict[str, int]] = field(default_factory=list)  # of the micro-batch, where the device ran out of memory
+    skipped: list[int] = field(default_factory=list)  # steps left out, because in half precision their gradients overflowed
 
 
 class Training:
@@ -124,7 +126,7 @@ class Training:
     def __init__(self, config: RunConfig, fabric: Fabric, start: Run | None) -> None:
         if config.compile and fabric.world_size > 1:
             raise InputError("--compile works in one process alone; leave it out, or torchrun")
-        self.config, self.fabric = config, fabric
+        self.config, self.fabric, self.precision = config, fabric, fabric.strategy.precision
         self.detector = config.detector().to(memory_format=torch.channels_last)
         if start is not None:
             self.detector.load_state_dict(start.weights())
@@ -150,6 +152,7 @@ class Training:
             "progress": asdict(self.progress),
             "optimiser": self.optimiser.state_dict(),
             "rate": self.rate.state_dict(),
+            "precision": self.precision.state_dict(),
             "probe": self.probe.state(),
             "noise": self.noise.state(),
             "conflict": self.conflict.state(),
@@ -160,6 +163,7 @@ class Training:
         self.detector.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])
         self.rate.load_state_dict(state["rate"])
+        self.precision.load_state_dict(state["precision"])
         self.probe.load(state["probe"])
         self.noise.load(state["noise"])
         self.conflict.load(state["conflict"])
@@ -196,29 +200,43 @@ class Training:
         logged: dict[str, float] = {}
         micro = list(zip(images.split(self.progress.micro_batch), target.split(self.progress.micro_batch), strict=True))
         self.noise.begin(step, self.detector, len(micro))
+        factor = scale(self.precision)
         for i, (image_part, target_part) in enumerate(micro):
             with fabric.no_backward_sync(self.model, enabled=i < len(micro) - 1):
                 outputs = self._forward(to_float(image_part, fabric.device))
                 terms = self.loss(outputs, target_part, divisor)
                 require_finite(terms, step)
                 if i == 0 and self.probe.wants(step):
-                    self.probe.observe(step, self.detector, outputs, target_part, terms, divisor)
+                    self.probe.observe(step, self.detector, outputs, target_part, terms, divisor, factor)
                     if watch is not None:
                         watch(self.probe.tables())
                 if i == 0 and self.conflict.wants(step):
-                    self.conflict.observe(step, self.detector.head.neck, terms)
+                    self.conflict.observe(step, self.detector.head.neck, terms, factor)
+                    if watch is not None:
+                        watch({"conflict": self.conflict.table()})
                 # Processes average their gradients; what is wanted is the sum. Alone, this multiplies by 1.
                 fabric.backward(sum(terms.values()) * (weight * fabric.world_size))
                 self.noise.after_micro_batch(len(image_part))
             for name, term in terms.items():
                 logged[name] = logged.get(name, 0.0) + weight * term.item()
-        self.noise.end(step)
+        self.noise.end(step, factor)
         norm = fabric.clip_gradients(self.model, self.optimiser, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False)
         if fabric.world_size > 1:
             logged = dict(zip(logged, fabric.all_reduce(torch.tensor(list(logged.values())), reduce_op="sum").tolist(), strict=True))
         self.optimiser.step()
         self.optimiser.zero_grad()
+        if scale(self.precision) < factor:
+            self._skip(step)
         return {**logged, "gradient_norm": norm.item()}
+
+    def _skip(self, step: int) -> None:
+        """Note that a step was left out, which made the factor smaller. Where one below 1 is needed, the gradients are too large."""
+        self.progress.skipped.append(step)
+        if scale(self.precision) < 1:
+            raise NonFiniteLoss(
+                f"step {step}: gradients overflow half precision however small the loss is made; "
+                "lower the learning rate, lengthen the warm-up, or train in float32 (precision 32-true)"
+            )
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs in float32. Alone, a process goes around Fabric's wrapper, which lets nothing but its own backward pass see a gradient
@@ -253,8 +271,8 @@ def train(
     """Train a detector and write its run to the folder `out`; a training of the same key that was killed goes on from its last checkpoint.
 
     code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: stop after
-    so many effective batches. watch: called with the probe's tables at each of its looks. workers: processes that load batches.
-    checkpoint_seconds: how much work a kill may cost; inf for no checkpoints.
+    so many effective batches. watch: called with the tables of the probe of gradients, or of a detector at points of the probe of conflict,
+    at each of its looks. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf for no checkpoints.
     Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     started = time.perf_counter()
@@ -340,7 +358,8 @@ def train(
             "head": sum(p.numel() for p in run.detector.head.parameters()),
         },
         "metrics": metrics,
-        "host": environment(str(fabric.device)) | {"processes": world, "halvings": at.halvings},
+        "host": environment(str(fabric.device))
+        | {"processes": world, "precision": run.precision.precision, "halvings": at.halvings, "skipped": at.skipped},
         "times": {"total_s": time.perf_counter() - started, "scoring_s": at.scoring_seconds, "resumed": at.resumed},
     }
     tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables()}
