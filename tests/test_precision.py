@@ -124,6 +124,5 @@ def test_half_precision_is_what_the_device_calculates_in(monkeypatch, device, ve
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: device and torch.device(device))
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
-    monkeypatch.setattr(torch.amp.grad_scaler.torch.cuda, "amp", torch.cuda.amp)
     found = arithmetic(wanted)
     assert (found.precision, scale(found)) == expected
