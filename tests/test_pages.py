@@ -130,6 +130,7 @@ def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iter
         yield address
 
 
+GIVEN_UP = "net::ERR_ABORTED"
 DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
@@ -148,7 +149,10 @@ def faults(browser: Browser, url: str, width: int, axe: bool = True) -> list[str
 
 
 def watch(page: Page, host: str) -> list[str]:
-    """A list that fills with what the page says and asks for: console errors, exceptions, foreign or failed requests."""
+    """A list that fills with what the page says and asks for: console errors, exceptions, foreign or failed requests.
+
+    What the browser itself gives up because the reader goes on (an icon still on its way, say) is nobody's fault.
+    """
     found: list[str] = []
 
     def asked(request) -> None:
@@ -156,10 +160,14 @@ def watch(page: Page, host: str) -> list[str]:
         if parts.scheme not in ("data", "blob", "about") and parts.netloc != host:
             found.append(f"foreign request: {request.url}")
 
+    def failed(request) -> None:
+        if request.failure != GIVEN_UP:
+            found.append(f"failed request: {request.url} ({request.failure})")
+
     page.on("console", lambda message: found.append(f"console: {message.text}") if message.type == "error" else None)
     page.on("pageerror", lambda error: found.append(f"exception: {error}"))
     page.on("request", asked)
-    page.on("requestfailed", lambda request: found.append(f"failed request: {request.url} ({request.failure})"))
+    page.on("requestfailed", failed)
     page.on("response", lambda response: found.append(f"status {response.status}: {response.url}") if response.status >= 400 else None)
     return found
 
@@ -240,6 +248,23 @@ def test_a_page_says_first_what_to_take_away(book):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_checker_passes_a_sound_page(browser, broken_address, width):
     assert faults(browser, f"{broken_address}/sound.html", width) == []
+
+
+def test_a_request_given_up_by_going_on_is_no_fault_and_a_refused_one_is(browser, broken_address):
+    page = browser.new_page()
+    found = watch(page, urlsplit(broken_address).netloc)
+    page.route("**/slow.gif", lambda route: None)  # never answered
+    page.route("**/refused.gif", lambda route: route.abort("connectionrefused"))
+    ask = "name => { const picture = new Image(); document.body.append(picture); picture.src = name; }"
+    page.goto(f"{broken_address}/sound.html", wait_until="load")
+    with page.expect_event("requestfailed") as given_up:
+        page.evaluate(ask, "slow.gif")
+        page.goto(f"{broken_address}/filename.html", wait_until="load")
+    assert given_up.value.failure == GIVEN_UP and found == []
+    with page.expect_event("requestfailed"):
+        page.evaluate(ask, "refused.gif")
+    assert found == [f"failed request: {broken_address}/refused.gif (net::ERR_CONNECTION_REFUSED)"]
+    page.close()
 
 
 @pytest.mark.parametrize(
