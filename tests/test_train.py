@@ -158,9 +158,9 @@ def test_a_split_and_its_first_pictures_do_not_take_each_other_s_features(splits
     config = RunConfig(weights=None, freeze_weights=True, batchnorm="frozen", cache_features=True)
     torch.manual_seed(0)
     backbone = config.detector().backbone
-    part, whole = (FeatureData(data, backbone, progress=False) for data in (splits[0].first(2), splits[0]))
+    part, whole = (FeatureData(data, backbone, progress=False) for data in (splits[0].sample(2), splits[0]))
     assert (len(part.images), len(whole.images)) == (2, len(splits[0]))
-    assert len(whole.first(2).images) == 2
+    assert len(whole.sample(2).images) == 2
 
 
 @pytest.mark.parametrize(

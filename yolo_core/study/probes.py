@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.point_loss import PointLoss
 
+STARVED = 0.1  # of the squared error's gradient
+
 
 def _due(every: int, step: int) -> bool:
     """Whether a step is one of every `every`-th; 0: none is."""
@@ -105,8 +107,8 @@ class GradientProbe:
         }
 
     def summary(self) -> dict[str, float]:
-        """The norm of the background gradient on all weights, as focal over as mse at the same weights: mean over the first fifth
-        of the looks.
+        """The background gradient as focal over as mse, at the same weights, over the first fifth of the looks: the ratio of its norms on
+        all weights (mean over looks), and the `starved` share of the background predictors, whose own ratio is below a tenth.
 
         The very first look is left out: an untrained net's confidences are noise around 0. Empty with fewer than two looks.
         """
@@ -117,7 +119,19 @@ class GradientProbe:
         norms = weights.assign(square=weights["norm"] ** 2).groupby(["step", "term"])["square"].sum().pow(0.5).unstack()
         ratio = norms["background as focal"] / norms["background as mse"]
         early = ratio.iloc[1 : 1 + max(1, len(ratio) // 5)]
-        return {"focal_to_mse_gradient_early": float(early.mean()), "focal_to_mse_gradient_late": float(ratio.iloc[-1])}
+        return {
+            "focal_to_mse_gradient_early": float(early.mean()),
+            "focal_to_mse_gradient_late": float(ratio.iloc[-1]),
+            **cell_ratios(self.tables()["cells"], early.index, self.loss.gamma),
+        }
+
+
+def cell_ratios(cells: pd.DataFrame, steps: pd.Index, gamma: float) -> dict[str, float]:
+    """What focal leaves of the squared error's gradient on background confidences, |c|^gamma (gamma + 2) / 2 (eq-ratio), over the looks at
+    `steps`: its median, and the share of predictors with less than a tenth (`starved`)."""
+    background = cells[cells["background"] & cells["step"].isin(steps)]
+    left = background["confidence"].abs() ** gamma * (gamma + 2) / 2
+    return {"focal_to_mse_cell_early": float(left.median()), "starved_early": float((left < STARVED).mean())}
 
 
 class NoiseProbe:

@@ -29,9 +29,11 @@ from yolo_core.study.paths import ROOT
 
 SCHEMA = 1
 PARTS = {"key": str, "config": dict, "data": dict, "code": str, "metrics": dict}
-GROUPS = frozenset({"cuts", "per_class"})
+GROUPS = frozenset({"cuts", "per_class", "resampled"})
 COUNTS = frozenset({"true", "false", "images", "objects"})
-SHARES = frozenset({"map", "map_11point", "map_class_agnostic", "map_as_released", "ceiling", "recall", "precision"})
+SHARES = frozenset(
+    {"map", "map_11point", "map_class_agnostic", "map_class_agnostic_nms", "map_as_released", "ceiling", "recall", "precision"}
+)
 COLUMNS = {"curves": {"step", "epoch", "gradient_norm"}, "epochs": {"epoch", "step", "map"}, "scores": {"score"}}  # at least
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas")
 
@@ -160,7 +162,9 @@ def _impossible(metrics: dict[str, Any], inside: str = "metrics", empty: bool = 
         if key in COUNTS:
             sound = all(type(count) is int and count >= 0 for count in (value if isinstance(value, list) else [value]))
         elif key in SHARES or inside == "per_class":
-            sound = type(value) in (int, float) and (0 <= value <= 1 + 1e-9 or math.isnan(value) and (empty or key == "precision"))
+            some = value if inside == "resampled" and isinstance(value, list) else [value]  # a value a draw
+            nan = empty or key == "precision" or inside == "resampled"  # a draw may be empty of objects
+            sound = all(type(v) in (int, float) and (0 <= v <= 1 + 1e-9 or math.isnan(v) and nan) for v in some)
         if not sound:
             return f"{inside} has {key[:40]!r} of {str(value)[:40]!r}, which no run can have scored"
         if isinstance(value, dict) and (found := _impossible(value, key, empty)):
