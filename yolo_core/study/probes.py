@@ -189,8 +189,15 @@ class NoiseProbe:
         if rows.empty:
             return float("nan")
         signal = ((rows["batch"] * rows["big"] - rows["micro_batch"] * rows["small"]) / (rows["batch"] - rows["micro_batch"])).mean()
-        noise = ((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean()
-        return float(noise / signal)
+        return float(self.covariance() / signal)
+
+    def covariance(self) -> float:
+        """The trace of the covariance of one image's gradient, averaged over the looks; NaN with nothing seen. It is positive but for
+        chance, where the squared signal that `scale` divides by can pass through 0."""
+        rows = self.table()
+        if rows.empty:
+            return float("nan")
+        return float(((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean())
 
 
 class ConflictProbe:
