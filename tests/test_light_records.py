@@ -11,9 +11,9 @@ from helpers_voc import write_tree
 
 from yolo_core.data.voc import VocData
 from yolo_core.errors import InputError
-from yolo_core.study import experiments, kept, reference
+from yolo_core.study import comparisons, experiments, kept, reference
 from yolo_core.study.config import RunConfig
-from yolo_core.study.records import Run, write_run, write_table
+from yolo_core.study.records import Run, read_run, write_run, write_table
 from yolo_core.study.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,8 +82,9 @@ def test_float64_that_came_from_float32_takes_little_more_room_than_float32(tmp_
 
 
 def test_a_table_of_a_few_rows_takes_less_than_a_kilobyte(tmp_path):
-    write_table(pd.DataFrame(dict.fromkeys(("epoch", "step", "map", "recall", "object", "background", "half"), [0.1, 0.2, 0.3])), tmp_path / "t")
-    assert (tmp_path / "t").stat().st_size < 1000
+    columns = ("epoch", "step", "map", "recall", "object", "background", "half")
+    write_table(pd.DataFrame(dict.fromkeys(columns, [0.1, 0.2, 0.3])), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 1000
 
 
 def test_a_stored_record_holds_the_tables_that_are_read_of_its_arm_seed_and_profile(tmp_path):
@@ -154,3 +155,34 @@ def test_a_table_that_would_not_read_back_the_same_is_left_as_it_was(heavy, scri
     with pytest.raises(AssertionError):
         script.rewrite(path)
     assert path.read_bytes() == before and {p.suffix for p in path.parent.iterdir()} == {".json", ".parquet"}
+
+
+COMMITTED = sorted(path.parent for path in (ROOT / "records").glob("*/*/record.json"))
+
+
+def test_a_committed_record_takes_less_than_60_kb_and_all_of_them_less_than_30_mb():
+    sizes = {str(folder.relative_to(ROOT)): sum(map(len, contents(folder).values())) for folder in COMMITTED}
+    assert sizes and {name: size for name, size in sizes.items() if size >= 60_000} == {}
+    assert sum(map(len, contents(ROOT / "records").values())) < 30e6
+
+
+def test_a_committed_record_holds_no_table_that_nothing_reads():
+    def idle(folder: Path) -> set[str]:
+        config = read_run(folder).config
+        return {name for name in tables(folder) if not kept.keeps(name, folder.parent.name, config)}
+
+    assert {folder: found for folder in COMMITTED if (found := idle(folder))} == {}
+
+
+def test_what_pages_read_of_stored_runs_is_there():
+    """The loss curves, the replay, the order of the scores, the conflict and the curves by epoch, of the runs that the pages name."""
+    runs = comparisons.by_arm(reference.stored("pocket"))
+    for name, arm, table in (
+        *(("baseline", "compressed", "curves"), ("focal", "mse", "cells"), ("focal", "focal", "cells")),
+        *(("finetune", "frozen-conv", "cells"), ("finetune", "two-rates-micro-2", "cells")),
+    ):
+        assert len(runs[name, arm][0].table(table)) > 0
+    across, within = comparisons.rank_agreement(runs["focal", "mse"], runs["focal", "focal"])
+    assert len(across) >= 3 and len(within) >= 3 and np.isfinite([*across, *within]).all()
+    assert all(len(run.table("conflict")) > 0 for arm, some in runs.items() if arm[0] == "remedies" for run in some)
+    assert all(len(run.table("epochs")) > 0 for some in runs.values() for run in some)
