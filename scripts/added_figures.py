@@ -3,8 +3,8 @@
     python scripts/added_figures.py FULL RECORDS
 
 FULL: a checkout's records/pocket from before the tables were thinned out (git show fe73f97), RECORDS: the records to complete. Added are
-`metrics.gradient_norm`, from each step's norm, and under `metrics.probes` the median over cells of what focal leaves of the background gradient
-and the share of starved predictors, from the recorded cells. A figure that is there is left as it is; whatever needs the weights stays out.
+`metrics.gradient_norm`, from each step's norm, and under `metrics.probes`, from the recorded cells, what focal leaves of the background
+gradient (median over cells) and the share of starved predictors. A figure that is there is left as it is; whatever needs weights stays out.
 """
 
 import json

@@ -93,7 +93,7 @@ def test_a_stored_record_holds_the_tables_that_are_read_of_its_arm_seed_and_prof
         assert (tmp_path / "stored/record.json").exists() and not (tmp_path / "stored/weights.safetensors").exists()
         return tables(tmp_path / "stored")
 
-    always = {"epochs", "conflict", "resampled"}
+    always = {"epochs", "conflict"}
     assert stored("focal", "mse", 0, "pocket") == always | {"detections", "cells", "scores"}
     assert stored("focal", "mse", 0, "smoke") == always | {"detections", "scores"}
     assert stored("focal", "mse", 1, "pocket") == always | {"scores"}
