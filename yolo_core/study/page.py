@@ -3,14 +3,19 @@
 Inside: `Page`.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
+import torch
 from IPython.display import HTML
+from torch import Tensor
 
-from yolo_core.study import comparisons, experiments, figures, reference, replication, verdicts
+from yolo_core.data.tree import BASE
+from yolo_core.study import comparisons, experiments, figures, reference, remedy_figures, replication, verdicts
 from yolo_core.study.comparisons import Arm
+from yolo_core.study.paths import data_folder
 from yolo_core.study.records import Run
 from yolo_core.study.verdicts import Finding
 
@@ -65,6 +70,18 @@ class Page:
         found = {name: [value(run.metrics) for run in self.by_arm(data).get(arm, ())] for name, data in WORDS.items()}
         return {name: f"{pd.Series(v).mean():.{digits}f} (n = {len(v)})" if v else "not run yet" for name, v in found.items()}
 
+    def photographs(self, detectors: Mapping[str, Arm], about: str, count: int = 6) -> None:
+        """Show val photographs with what the reference runs of some arms detect in them (seed 0, score 0.2 or more), where photographs lie
+        on this disk and $YOLO_SHOW_PHOTOGRAPHS is not 0. A published page holds none: photographs are their makers'."""
+        stored = {name: run for name, arm in detectors.items() for run in self.by_arm("photographs").get(arm, ()) if run.config.seed == 0}
+        if os.environ.get("YOLO_SHOW_PHOTOGRAPHS") == "0" or not stored or not (data_folder("photographs") / BASE).exists():
+            print("no photographs here: they lie on the disk of whoever has made them (python -m yolo_core data photographs)")
+            return
+        val = experiments.profile_data("photographs", progress=False)[1]
+        truth = figures.in_pixels(val.targets[:count], val.size)
+        found = {name: figures.in_pixels(_detections(run, count), val.size) for name, run in stored.items()}
+        figures.show(remedy_figures.side_by_side(list(val.images[:count]), truth, found), about)
+
     @property
     def words(self) -> dict[str, str]:
         """What the prose of every page names: the profile, the seed, this build's own run, and what the dots are."""
@@ -77,6 +94,20 @@ class Page:
 
 
 WORDS = {"emoji": "EmojiVOC", "photographs": "photographs"}
+
+
+def _detections(run: Run, count: int, least: float = 0.2) -> list[dict[str, Tensor]]:
+    """The stored detections of a run on the first pictures, boxes xyxy in [0, 1]."""
+    table = run.table("detections") if (run.folder / "detections.parquet").exists() else pd.DataFrame({"image": [], "score": []})
+    rows = [table[(table["image"] == image) & (table["score"] >= least)] for image in range(count)]
+    return [
+        {
+            "boxes": torch.tensor(some.reindex(columns=["xmin", "ymin", "xmax", "ymax"]).to_numpy(dtype="float32")),
+            "scores": torch.tensor(some["score"].to_numpy(dtype="float32")),
+            "labels": torch.tensor(some.reindex(columns=["label"])["label"].to_numpy(dtype="int64")),
+        }
+        for some in rows
+    ]
 
 
 def _data(profile: str) -> str:
