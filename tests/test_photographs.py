@@ -181,11 +181,14 @@ def test_the_official_archives_are_those_of_voc_and_coco_and_weigh_four_gigabyte
     assert sum(one.size for one in found.values()) == pytest.approx(3.98e9, rel=0.005)
 
 
-def test_archives_go_where_they_are_told_to(tmp_path, small, monkeypatch):
-    lying = small()
+def test_archives_go_where_they_are_told_to_and_those_of_the_folder_itself_are_used_too(tmp_path, small, monkeypatch):
+    lying, own = small(), tmp_path / "out" / "archives" / photographs.ARCHIVES[COCO].name
+    own.parent.mkdir(parents=True)
+    own.write_bytes((lying / own.name).read_bytes())
     with hosted(monkeypatch, lying):
         make(tmp_path / "out", tmp_path / "elsewhere", progress=False)
-    assert digests(tmp_path / "elsewhere") == digests(lying) and not (tmp_path / "out" / "archives").exists()
+    assert list(own.parent.iterdir()) == [own] and check(tmp_path / "out") == []
+    assert digests(tmp_path / "elsewhere") == {name: digest for name, digest in digests(lying).items() if name != own.name}
 
 
 def test_a_host_that_is_down_is_told_and_the_other_archives_are_kept(tmp_path, small):
@@ -311,6 +314,7 @@ def test_the_list_and_the_statistics_are_what_the_script_makes_of_the_shared_fol
     assert photographs.listed() == listed
     made = json.loads(statistics.PHOTOGRAPHS.read_text())
     assert made["statistics"] == shipped["statistics"] and made["ceiling"] == pytest.approx(shipped["ceiling"], abs=1e-6)
+    assert {split: statistics.photographs_ceiling(split) for split in lines} == made["ceiling"]
 
 
 @needs_shared
