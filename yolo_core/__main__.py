@@ -238,7 +238,7 @@ class Claims:
         from yolo_core.study import experiments, reference, verdicts
 
         runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
-        findings = verdicts.register(run.record for run in runs)
+        findings = verdicts.register((run.record for run in runs), experiments.profile_of(self.profile).data[0])
         print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else verdicts.markdown(findings))
         return 0
 
@@ -252,6 +252,10 @@ class Reference:
     """Stop after so many runs (a worker)."""
     workers: int = 1
     """Processes that train side by side, the cores shared between them."""
+    records: Path | None = None
+    """Folder of the records, one folder a profile in it; the project's own if not given."""
+    arms: tuple[str, ...] = ()
+    """Train these alone, each as EXPERIMENT/ARM."""
     check: bool = False
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
@@ -259,13 +263,16 @@ class Reference:
         from yolo_core.study import reference
 
         if self.check:
-            found = reference.check(self.profile)
+            found = reference.check(self.profile, self.records)
             print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()) or "no canary is stored")
             return int("changed" in found.values())
         if self.workers < 1:
             raise InputError(f"--workers must be at least 1; got {self.workers}")
-        trained = reference.run_all(self.profile, self.most, self.workers)
-        print(f"{trained} runs trained by this process; records in {reference.records_folder(self.profile)}")
+        known = {f"{name}/{arm}" for name, arm, _ in reference.jobs()}
+        if unknown := [arm for arm in self.arms if arm not in known]:
+            raise InputError(f"--arms: there is no arm {unknown[0]!r}; name some of {', '.join(sorted(known))}")
+        trained = reference.run_all(self.profile, self.most, self.workers, self.records, self.arms)
+        print(f"{trained} runs trained by this process; records in {reference.records_folder(self.profile, self.records)}")
         return 0
 
 

@@ -1,6 +1,6 @@
 """One VOC annotation: an XML file read into tensors, or refused in one sentence; and written.
 
-Inside: `CLASSES` (VOC's 20), `Annotation`, `read_annotation` (the first fault raises), `scan` (all faults listed) and `to_xml`.
+Inside: `CLASSES` (VOC's 20), `DRAWN`, `Annotation`, `read_annotation` (the first fault raises), `scan` (all faults listed), `to_xml`.
 
 VOC counts pixels from 1 and includes both ends; here boxes are continuous, [xmin - 1, xmax), so that a width is
 xmax - xmin + 1 and IoU needs no "+ 1" (Everingham & Winn, The PASCAL VOC 2012 Development Kit).
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from yolo_core.errors import InputError
 
+DRAWN = "emojivoc.json"  # lies in a tree of scenes drawn by this project, one independently of another
 CLASSES: tuple[str, ...] = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from yolo_core.data.annotation import CLASSES, to_xml
+from yolo_core.data.annotation import CLASSES, DRAWN, to_xml
 from yolo_core.data.files import in_place_of
 from yolo_core.data.glyphs import GLYPHS, STYLES
 from yolo_core.data.scene import Scene, compose
@@ -31,7 +31,6 @@ __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
 
 VERSION = 2  # of the pictures: raised with every change that draws a scene differently
 SPLITS = ("train", "val")
-PARAMETERS = "emojivoc.json"
 CHUNK = 50  # scenes a task of the process pool
 
 
@@ -70,7 +69,7 @@ def generate(
         for split, lines in names.items():
             (voc / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
         (folder / "README.txt").write_text(_readme(asked))
-        (folder / PARAMETERS).write_text(json.dumps(asked, indent=1) + "\n")
+        (folder / DRAWN).write_text(json.dumps(asked, indent=1) + "\n")
         tasks = [(split, range(n)[k : k + CHUNK]) for split, n in (("train", train), ("val", val)) for k in range(0, n, CHUNK)]
         write = partial(_write, voc, size=size, seed=seed, style=style)
         if workers is None:
@@ -148,7 +147,7 @@ def _is_there(out: Path, asked: dict) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        found = dict(json.loads((out / PARAMETERS).read_text()))
+        found = dict(json.loads((out / DRAWN).read_text()))
     except (OSError, ValueError, TypeError):
         raise InputError(f"{out}: expected a new or empty folder, found other files; name another folder for the scenes.") from None
     different = [key for key in asked if key != "versions" and found.get(key) != asked[key]]  # an upgrade voids no data
