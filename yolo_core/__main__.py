@@ -42,7 +42,7 @@ class DataEmoji:
 
 @dataclass(frozen=True)
 class DataVoc:
-    """Download Pascal VOC 2012 (2 GB) by torchvision."""
+    """Download Pascal VOC 2012 (2 GB)."""
 
     out: Path
     """Folder to put VOCdevkit into."""
@@ -51,6 +51,22 @@ class DataVoc:
         from yolo_core.data import voc
 
         print(voc.download(self.out))
+        return 0
+
+
+@dataclass(frozen=True)
+class DataPhotographs:
+    """Make the photographs, 240 px, from the archives of VOC 2007, VOC 2012 and COCO 2017 val, downloading those that lack (4 GB)."""
+
+    out: Path
+    """Folder to put VOCdevkit into."""
+    archives: Path | None = None
+    """Folder where archives lie and downloads go; archives in the --out folder if not given."""
+
+    def __call__(self) -> int:
+        from yolo_core.data import photographs
+
+        print(photographs.make(self.out, self.archives))
         return 0
 
 
@@ -443,6 +459,7 @@ class Links:
 Data = (
     Annotated[DataEmoji, tyro.conf.subcommand("emoji")]
     | Annotated[DataVoc, tyro.conf.subcommand("voc")]
+    | Annotated[DataPhotographs, tyro.conf.subcommand("photographs")]
     | Annotated[DataCheck, tyro.conf.subcommand("check")]
 )
 
