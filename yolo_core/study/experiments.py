@@ -44,6 +44,12 @@ class Profile:
     per_experiment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     volumes: Mapping[str, int] = field(default_factory=dict)  # training scenes of the arms on a share of the set
     data: tuple[str, str] = ("EmojiVOC", "emoji")  # what its pictures are, and the `data` command that makes them
+    pictures: tuple[int, int] | None = None  # in train and val, of a tree that has to be there
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many pictures are in train and in val."""
+        return self.pictures or (self.train_images or 0, self.val_images or 0)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ PROFILES: dict[str, Profile] = {
         per_experiment=MappingProxyType({"finetune": changes(epochs=1, score_epochs=1, probe_steps=75)}),
         volumes=changes(quarter=1592, half=3185),
         data=("photographs (VOC 2007, VOC 2012, COCO)", "photographs"),
+        pictures=(6370, 1221),
     ),
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
@@ -102,6 +109,7 @@ PROFILES: dict[str, Profile] = {
         per_experiment=ON_THE_CARD,
         volumes=changes(quarter=1429, half=2858),
         data=("Pascal VOC 2012", "voc"),
+        pictures=(5717, 5823),
     ),
 }
 
