@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from yolo_core.data import emoji
+from yolo_core.data.tree import BASE
 from yolo_core.data.voc import VocData
 from yolo_core.detector.heads import logit
 from yolo_core.errors import InputError
@@ -295,7 +296,7 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; photographs have to be there."""
     folder, chosen = data_folder(profile), profile_of(profile)
     if chosen.train_images is None:
-        if not folder.exists():
+        if not (folder / BASE).exists():
             what, command = chosen.data
             raise InputError(f"{folder}: no {what} there; run `python -m yolo_core data {command} --out {folder}`")
         return folder
