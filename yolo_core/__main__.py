@@ -235,11 +235,34 @@ class Claims:
     json: bool = False
 
     def __call__(self) -> int:
-        from yolo_core.study import experiments, reference, verdicts
+        from yolo_core.study import experiments, reference, register_page, verdicts
 
-        runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
-        findings = verdicts.register((run.record for run in runs), experiments.profile_of(self.profile).data[0])
-        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else verdicts.markdown(findings))
+        data = experiments.profile_of(self.profile).data[0]
+        if self.own:
+            findings = verdicts.register((run.record for run in experiments.finished(self.profile)), data)
+        else:
+            findings = reference.findings(self.profile)
+            for name, why in reference.foreign(self.profile).items():
+                print(f"{reference.records_folder(self.profile) / name}: passed over, {why}", file=sys.stderr)
+        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else register_page.markdown(findings))
+        return 0
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Draw the register as one picture, wide and narrow, from the committed records: what the README shows."""
+
+    out: Path | None = None
+    """Folder of forest.svg and forest-narrow.svg; that of the book's pictures if not given."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import forest, reference
+
+        out = self.out or forest.FOLDER
+        if not out.is_dir():
+            raise InputError(f"{out}: expected a folder to draw into, and there is none; name another --out")
+        findings = [finding for profile in reference.JUDGED for finding in reference.findings(profile)]
+        print("\n".join(map(str, forest.write(out, findings))))
         return 0
 
 
@@ -458,6 +481,7 @@ Command = (
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Claims, tyro.conf.subcommand("claims")]
+    | Annotated[Forest, tyro.conf.subcommand("forest")]
     | Annotated[Reference, tyro.conf.subcommand("reference")]
     | Annotated[Established, tyro.conf.subcommand("established")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]
