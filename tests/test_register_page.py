@@ -140,7 +140,7 @@ def test_the_pictures_say_where_they_alone_would_leave_a_verdict_open():
 
 def test_what_the_pages_name_of_the_register_is_there():
     found = [finding for profile in reference.JUDGED for finding in reference.findings(profile)]
-    there = {"claims": register_page.numbers(found, register([]), {}) | {"forest": ""}, "verdicts": summary(found)}
+    there = {"claims": register_page.numbers(found, register([]), {}) | {"forest": "", "released": ""}, "verdicts": summary(found)}
     pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
     named = {name for page in pages for name in re.findall(r"\{\{ ((?:claims|verdicts)\.[\w.]+) \}\}", page.read_text())}
     assert len(named) > 50

@@ -1,11 +1,11 @@
 """The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `cheap`, `run_all`, `time_left`, `stored`, `foreign`, `findings`,
+Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `fresh`, `run_all`, `time_left`, `stored`, `foreign`, `findings`,
 `same_scenes`, `check`.
 
 `make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
 run ends, whatever it says. A claim that the first seeds leave undecided gets two more, once (`further`); then arms whose runs take minutes
-get ten fresh seeds, by which their claims are judged alone (`cheap`). A change of code does not void
+get ten fresh seeds, by which their claims are judged alone (`fresh`). A change of code does not void
 a record as long as its arm's canary sings the same (`check`).
 """
 
@@ -30,7 +30,7 @@ from yolo_core.study.kept import KEPT, keeps
 from yolo_core.study.locks import alone
 from yolo_core.study.paths import BUILD, ROOT
 from yolo_core.study.records import Run, read_run, write_run
-from yolo_core.study.verdicts import FRESH_SEEDS, MORE_SEEDS, SEEDS, Finding, register
+from yolo_core.study.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, Finding, register
 
 FOLDER = ROOT / "records"
 JUDGED = ("pocket", "photographs")  # the profiles whose records the pages judge by, side by side
@@ -88,17 +88,15 @@ def further(profile: str, records: Path | None = None) -> Iterator[tuple[str, st
     yield from ((name, arm, seed) for name, arm, seed in jobs(MORE_SEEDS) if (name, arm) in wide)
 
 
-def cheap() -> Iterator[tuple[str, str, int]]:
-    """The jobs of `FRESH_SEEDS`: the claims' arms of a small head on one kept map of features, a run of which takes minutes."""
+def fresh(profile: str) -> Iterator[tuple[str, str, int]]:
+    """The jobs of `FRESH_SEEDS`: all of them for the claims' arms of a small head on one kept map of features, a run of which takes
+    minutes; and the first few for every arm of a claim that only fresh seeds may judge on this data."""
     asked = {arm for claim in CLAIMS for arm in claim.arms}
+    known = {arm for claim in CLAIMS if claim.known == experiments.profile_of(profile).data[0] for arm in claim.arms}
     for name, arm, seed in jobs(FRESH_SEEDS):
-        config = experiments.resolve(name, arm, "pocket")
-        if (
-            (name, arm) in asked
-            and config.cache_features
-            and config.head not in ("full", "compressed")
-            and config.finest_stride == COARSEST
-        ):
+        config = experiments.resolve(name, arm, profile)
+        cheap = config.cache_features and config.head not in ("full", "compressed") and config.finest_stride == COARSEST
+        if (cheap and (name, arm) in asked) or ((name, arm) in known and seed in FRESH_SEEDS[:MIN_SEEDS]):
             yield name, arm, seed
 
 
@@ -125,7 +123,7 @@ def _work(profile: str, most: int | None, workers: int, records: Path | None, ar
     if workers > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     trained, data = 0, _fingerprints(profile)
-    for wanted in (jobs(), further(profile, records), cheap()):  # one is asked for once the one before is through
+    for wanted in (jobs(), further(profile, records), fresh(profile)):  # one is asked for once the one before is through
         missing = [job for job in wanted if not is_stored(profile, *job, data, records) and (not arms or "/".join(job[:2]) in arms)]
         if speaks and missing:
             tqdm.write(time_left(profile, missing, workers, records))

@@ -233,7 +233,6 @@ def numbers(findings: Sequence[Finding], own: Sequence[Finding], runs: dict[str,
     """The group `claims`, ready to print. `own`: the findings of the reader's build; `runs`: how many records each data set has."""
     first, more = len(SEEDS), len(MORE_SEEDS)
     return {
-        "reference": markdown(findings),
         "own": markdown(own),
         "cards": cards(findings),
         "counts": counts(findings),
@@ -249,6 +248,7 @@ def numbers(findings: Sequence[Finding], own: Sequence[Finding], runs: dict[str,
         "waiting": listed(findings, lambda f: f.undecided and len(f.seeds) < first + more),
         "second_look": listed(findings, lambda f: f.level != 1 - FIRST_LOOK, verdict=True),
         "was_decided": listed(findings, _was_decided),
+        "known": ", ".join(dict.fromkeys(f"{f.claim.id} on {f.claim.known}" for f in findings if f.claim.known)),
         "fresh": listed(findings, lambda f: f.seeds == FRESH_SEEDS, verdict=True),
         "firm": listed(findings, lambda f: f.firm),
         "not_firm": listed(findings, lambda f: f.verdict != INCONCLUSIVE and not f.firm),

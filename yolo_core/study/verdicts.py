@@ -71,7 +71,8 @@ class Finding:
         if any(map(math.isnan, self.effects)):
             return "an arm stands at the floor: there is nothing to divide by"
         if len(self.seeds) < MIN_SEEDS:
-            return f"{len(self.seeds)} of at least {MIN_SEEDS} seeds"
+            fresh = " fresh" if self.claim.known == self.data else ""
+            return f"{len(self.seeds)} of at least {MIN_SEEDS}{fresh} seeds"
         return "the interval holds the threshold"
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
             effects_of[seed] = float(claim.effect(*(by_arm[arm][seed] for arm in claim.arms)))
         except KeyError:  # a record without the figure that the claim asks for (too short a run for a probe) is no evidence
             continue
-    seeds, error = _look(effects_of)
+    seeds, error = _look(effects_of, fresh=claim.known == data)
     effects = [effects_of[seed] for seed in seeds]
     interval = interval_95(effects, error)
     verdict: Verdict = "INCONCLUSIVE"
@@ -150,10 +151,13 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
 
 
-def _look(seeds: Iterable[int]) -> tuple[list[int], float]:
-    """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones."""
+def _look(seeds: Iterable[int], fresh: bool = False) -> tuple[list[int], float]:
+    """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones. fresh: no other than
+    fresh ones, the first `MIN_SEEDS` of them where the rest is not there."""
     if set(FRESH_SEEDS) <= set(seeds):
         return list(FRESH_SEEDS), FIRST_LOOK
+    if fresh:
+        return [seed for seed in seeds if seed in FRESH_SEEDS[:MIN_SEEDS]], FIRST_LOOK
     others = [seed for seed in seeds if seed not in FRESH_SEEDS]  # a part of the fresh seeds is no look: nobody stops where it pleases
     return others, SECOND_LOOK if set(others) & set(MORE_SEEDS) else FIRST_LOOK
 
