@@ -15,7 +15,7 @@ import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from yolo_core.errors import InputError
 from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.paths import ROOT
+from yolo_core.study.versions import versions
 
 SCHEMA = 1
 PARTS = {"key": str, "config": dict, "data": dict, "code": str, "metrics": dict}
@@ -34,6 +35,7 @@ COUNTS = frozenset({"true", "false", "images", "objects"})
 SHARES = frozenset({"map", "map_11point", "map_class_agnostic", "map_as_released", "ceiling", "recall", "precision"})
 COLUMNS = {"curves": {"step", "epoch", "gradient_norm"}, "epochs": {"epoch", "step", "map"}, "scores": {"score"}}  # at least
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas")
+PATIENCE = 30  # s that git has to say which commit this is
 
 
 @dataclass(frozen=True)
@@ -83,21 +85,24 @@ def environment(device: str) -> dict[str, Any]:
         "device": device,
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": versions(PACKAGES),
         "commit": _commit(),
     }
 
 
 def _commit() -> str | None:
-    """HEAD of the checkout, "+" appended if the tree differs from it; None outside a checkout."""
-    if not (ROOT / ".git").exists():
+    """HEAD of the checkout, "+" appended unless the tree is known to be the same; None outside a checkout, and where git cannot say."""
+    git = partial(subprocess.run, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+    try:
+        if not (ROOT / ".git").exists():
+            return None
+        head = git(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])
+        status = git(["git", "-C", str(ROOT), "status", "--porcelain", "-uno"])
+    except (OSError, subprocess.SubprocessError):  # there is no git, or it does not answer
         return None
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
     if head.returncode:
         return None
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False).stdout.strip()
-    return head.stdout.strip() + ("+" if changed else "")
+    return head.stdout.strip() + ("+" if status.returncode or status.stdout.strip() else "")
 
 
 def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
