@@ -3,7 +3,6 @@
 Inside: a dataclass a command, `main`. Errors that the reader can mend are one sentence and exit status 2.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -14,6 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from yolo_core.errors import InputError
+from yolo_core.study.strict_json import dumps
 
 # Heavy imports (torch, sphinx) wait inside the commands, so that `--help` answers at once.
 
@@ -167,7 +167,7 @@ class Eval:
 
         detector, config = detect.load(self.run)
         metrics = detect.evaluate(detector, config, VocData(self.data, self.split, config.image_size, self.cache))
-        print(json.dumps(metrics, indent=1) if self.json else detect.table(metrics))
+        print(dumps(metrics) if self.json else detect.table(metrics))
         return 0
 
 
@@ -223,7 +223,7 @@ class Claims:
 
         runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
         findings = verdicts.register(run.record for run in runs)
-        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else verdicts.markdown(findings))
+        print(dumps([f.to_dict() for f in findings]) if self.json else verdicts.markdown(findings))
         return 0
 
 
@@ -321,7 +321,7 @@ class Plan:
             taken = memory.verify(config, found.micro_batch, self.vram_gib) / memory.MIB
             answer |= {"verified_mib": taken}
             lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {taken:.0f} MiB")
-        print(json.dumps(answer, indent=1) if self.json else "\n".join(lines))
+        print(dumps(answer) if self.json else "\n".join(lines))
         return 0 if found.micro_batch is not None else 1
 
 
@@ -342,7 +342,7 @@ class Bench:
         record = bench.run()
         if self.out is not None:
             bench_record.write(record, self.out)
-        print(json.dumps([row.to_dict() for row in record.rows], indent=1) if self.json else bench.table(record))
+        print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
         return 0
 
 

@@ -3,7 +3,6 @@
 Inside: `load`, `evaluate`, `table`, `found_in`, `predict_files`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from yolo_core.study import figures
 from yolo_core.study.config import RunConfig
 from yolo_core.study.records import read_run
 from yolo_core.study.scoring import predict, score
+from yolo_core.study.strict_json import dumps
 
 
 def load(folder: Path | str) -> tuple[Detector, RunConfig]:
@@ -109,5 +109,5 @@ def predict_files(detector: Detector, config: RunConfig, images: Sequence[Path],
         names.add(name)
         with Image.open(path) as picture:
             figures.detections(picture.convert("RGB"), {**detection, "boxes": boxes}).savefig(out / f"{name}.png")
-    (out / "boxes.json").write_text(json.dumps(found, indent=1) + "\n")
+    (out / "boxes.json").write_text(dumps(found) + "\n")
     return found

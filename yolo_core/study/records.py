@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from yolo_core.errors import InputError
 from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.paths import ROOT
+from yolo_core.study.strict_json import dumps, nan_for_null
 from yolo_core.study.versions import versions
 
 SCHEMA = 1
@@ -115,7 +116,7 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
             if not table.empty:
                 table.to_parquet(draft / f"{name}.parquet", index=False)
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
-        (draft / "record.json").write_text(json.dumps({"schema": SCHEMA, **record}, indent=1, sort_keys=True, allow_nan=True) + "\n")
+        (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:
@@ -136,6 +137,8 @@ def read_run(folder: Path | str) -> Run:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
         raise InputError(f"{path}: record of schema {str(found)[:40]}, this version reads {SCHEMA}; train the run again")
+    if isinstance(record.get("metrics"), dict):
+        record["metrics"] = nan_for_null(record["metrics"])
     if fault := _fault(record):
         raise InputError(f"{path}: {fault}; train the run again")
     return Run(folder, record)
@@ -158,7 +161,7 @@ def _fault(record: dict[str, Any]) -> str | None:
 
 def _impossible(metrics: dict[str, Any], inside: str = "metrics", empty: bool = False) -> str | None:
     """The first figure that no scoring gives: a share outside [0, 1], a count below 0, words. Where a split is `empty` of objects, and
-    where nothing was detected, a share is NaN."""
+    where nothing was detected, a share is NaN (null in the file)."""
     empty = empty or metrics.get("objects") == 0
     for key, value in metrics.items():
         sound = isinstance(value, dict) or not (key in GROUPS or inside == "cuts")
