@@ -20,6 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from yolo_core.errors import InputError
+
 FILES = ("model.safetensors", "state.pt")
 KEPT = 2
 
@@ -58,7 +60,10 @@ class Checkpoints:
         return True
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """(weights, state) of the last checkpoint that can be read back whole; None if there is none. Warns of each that cannot."""
+        """(weights, state) of the last checkpoint that can be read back whole, on the CPU wherever it was saved; None if there is none.
+
+        Warns of each that is torn. InputError for one that this process may not read, or has not the memory for: it may be whole.
+        """
         for step in reversed(self._steps()):
             place = self.folder / str(step)
             try:
@@ -67,7 +72,9 @@ class Checkpoints:
                     continue
                 if any(_digest(place / name) != digest for name, digest in digests.items()):
                     raise ValueError("its content is not what was written")
-                return load_file(place / FILES[0]), torch.load(place / FILES[1], weights_only=True)
+                return load_file(place / FILES[0]), torch.load(place / FILES[1], weights_only=True, map_location="cpu")
+            except (PermissionError, MemoryError) as error:
+                raise InputError(f"{place}: the checkpoint cannot be read ({error}); mend that, or remove it to go back from it") from error
             except Exception as error:  # a torn file can fail in any of four libraries
                 # Of a file that holds code torch says in many lines how to run it all the same.
                 what = "it holds more than tensors, numbers and lists" if isinstance(error, UnpicklingError) else error

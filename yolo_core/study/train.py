@@ -163,7 +163,8 @@ class Training:
         self.detector.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])
         self.rate.load_state_dict(state["rate"])
-        self.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # half precision has a factor on a GPU alone
+            self.precision.load_state_dict(state["precision"])
         self.probe.load(state["probe"])
         self.noise.load(state["noise"])
         self.conflict.load(state["conflict"])
@@ -171,7 +172,7 @@ class Training:
         self.progress.resumed += 1
         torch.set_rng_state(state["rng"]["cpu"])
         if "cuda" in state["rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+            torch.cuda.set_rng_state_all(state["rng"]["cuda"][: torch.cuda.device_count()])
 
     def step(self, images: torch.Tensor, targets: list[dict], whole: int, watch: Watcher | None) -> dict[str, float]:
         """One effective batch of `whole` pictures over all processes; a device out of memory takes it again in micro-batches of half."""
