@@ -4,7 +4,6 @@ Inside: a dataclass a command, `main`. Errors that the reader can mend are one s
 """
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +103,6 @@ class Train:
         from dataclasses import replace
 
         from yolo_core.study import experiments
-        from yolo_core.study.checkpoint import beside
         from yolo_core.study.memory import fitting
         from yolo_core.study.train import train
 
@@ -124,11 +122,9 @@ class Train:
         config = replace(config, checkpoint_activations=self.checkpoint_activations, compile=self.compile)
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
-        if not self.resume:
-            shutil.rmtree(beside(self.out), ignore_errors=True)
         splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
-        run = train(config, *splits, self.out, code=experiments.training_code(), **options)
+        run = train(config, *splits, self.out, code=experiments.training_code(), resume=self.resume, **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")

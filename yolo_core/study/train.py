@@ -268,12 +268,14 @@ def train(
     watch: Watcher | None = None,
     workers: int = 0,
     checkpoint_seconds: float = 60.0,
+    resume: bool = True,
 ) -> Run:
     """Train a detector and write its run to the folder `out`; a training of the same key that was killed goes on from its last checkpoint.
 
     code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: stop after
     so many effective batches. watch: called with the tables of the probe of gradients, or of a detector at points of the probe of conflict,
     at each of its looks. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf for no checkpoints.
+    resume: False drops the checkpoints that a training of this key has left, and starts anew.
     Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     started = time.perf_counter()
@@ -296,6 +298,8 @@ def train(
     fingerprints = fingerprints_of(train_data, val_data, start)
     key = run_key(config, fingerprints, code)
     checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {world}")
+    if not resume:
+        checkpoints.remove()
     if math.isfinite(checkpoint_seconds) and (found := checkpoints.latest()) is not None:
         try:
             run.load(*found)
