@@ -3,6 +3,7 @@
 Inside: a dataclass a command, `main`. Errors that the reader can mend are one sentence and exit status 2.
 """
 
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -138,10 +139,17 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _a_file(out: Path) -> Path:
-    """Where a file can be written, known before minutes are spent. InputError for a folder, or a place in none."""
+def _a_file(out: Path, keys: set[str]) -> Path:
+    """Where a record can be written, known before minutes are spent. InputError for a folder, a place in none, and a file other than an
+    earlier record: JSON with these `keys`."""
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
+    try:
+        renewed = not out.exists() or keys <= set(json.loads(out.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        renewed = False
+    if not renewed:
+        raise InputError(f"{out}: already there, and no earlier record that this one renews; name another --out")
     return out
 
 
@@ -176,6 +184,8 @@ class Predict:
     out: Path
     score_threshold: float = 0.1
     """Show boxes of at least this score."""
+    force: bool = False
+    """Write over earlier drawings in --out."""
 
     def __call__(self) -> int:
         from yolo_core.study import detect
@@ -183,7 +193,7 @@ class Predict:
         if not self.images:
             raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
         detector, config = detect.load(self.run)
-        found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold)
+        found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold, self.force)
         print(f"{self.out}: {len(self.images)} pictures, {sum(len(f['boxes']) for f in found)} boxes at score >= {self.score_threshold}")
         return 0
 
@@ -263,7 +273,7 @@ class Established:
         from yolo_core.study import established
         from yolo_core.study.numbers import write_json
 
-        out = _a_file(self.out or established.place(self.profile))
+        out = _a_file(self.out or established.place(self.profile), {"detector", "metrics"})
         record = established.train_fcos(self.profile, self.seed)
         write_json(out, record)
         print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
@@ -332,7 +342,7 @@ class Bench:
 
     def __call__(self) -> int:
         if self.out is not None:
-            _a_file(self.out)
+            _a_file(self.out, {"schema", "made", "rows"})
         from yolo_core.study import bench, bench_record
 
         record = bench.run()

@@ -10,12 +10,10 @@ import importlib.metadata
 import io
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +26,7 @@ from yolo_core.data.annotation import CLASSES
 from yolo_core.data.glyphs import GLYPHS, STYLES
 from yolo_core.data.scene import Scene, compose
 from yolo_core.errors import InputError
+from yolo_core.files import draft
 
 __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
 
@@ -63,7 +62,7 @@ def generate(
         if progress:
             print(f"{out}: these scenes are there already")
         return
-    with _in_place_of(out) as folder:
+    with draft(out) as folder:
         voc = folder / "VOCdevkit" / "VOC2012"
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (voc / name).mkdir(parents=True)
@@ -172,23 +171,6 @@ def _is_there(out: Path, asked: dict) -> bool:
         differ = ", ".join(f"{key} {found.get(key)} in place of {asked[key]}" for key in different)
         raise InputError(f"{out}: holds other EmojiVOC scenes ({differ}); delete the folder, or name another one.")
     return True
-
-
-@contextmanager
-def _in_place_of(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place at the end, or disappears where something goes wrong."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
-    try:
-        yield folder
-        folder.chmod(0o755)
-        os.replace(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _readme(asked: dict) -> str:

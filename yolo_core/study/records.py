@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from yolo_core.errors import InputError
+from yolo_core.files import free
 from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.paths import ROOT
 from yolo_core.study.strict_json import dumps, nan_for_null
@@ -107,7 +108,11 @@ def _commit() -> str | None:
 
 
 def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
-    """Write a run beside its place and move it there, so that a reader sees a whole run or none."""
+    """Write a run beside its place and move it there, so that a reader sees a whole run or none.
+
+    What lies there is replaced if it is a run of the same key; beside anything else the run gets another name, with a warning.
+    """
+    folder = folder if _key(folder) == record["key"] else free(folder)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -122,6 +127,14 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Run(folder, {"schema": SCHEMA, **record})
+
+
+def _key(folder: Path) -> str | None:
+    """The key of the run in a folder; None where there is no sound one."""
+    try:
+        return read_run(folder).record["key"]
+    except InputError:
+        return None
 
 
 def read_run(folder: Path | str) -> Run:
