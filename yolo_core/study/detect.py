@@ -85,7 +85,8 @@ def found_in(detector: Detector, config: RunConfig, images: Tensor, score_thresh
 def predict_files(
     detector: Detector, config: RunConfig, images: Sequence[Path], out: Path, score_threshold: float, force: bool = False
 ) -> list[dict]:
-    """Detections in picture files, boxes in pixels of each picture (xyxy); writes a drawing of each and boxes.json to the folder `out`.
+    """Detections in picture files, boxes in pixels (xyxy) of each picture turned upright; writes a drawing of each and boxes.json to the
+    folder `out`.
 
     Every picture is read before the first is drawn, and all is written or nothing: one bad file names itself and leaves `out` as it was.
     InputError where a file would be written over, unless `force`; a picture that is looked at never is.
@@ -96,7 +97,7 @@ def predict_files(
             raise InputError(f"{lying}: this is one of the pictures, and its drawing would take its place; name another --out")
         if not force:
             raise InputError(f"{lying}: already there; name another --out, or write over it with --force")
-    read = [read_image(path, config.image_size) for path in images]
+    read = [read_image(path, config.image_size, upright=True) for path in images]
     outputs = predict(detector, torch.stack([pixels for pixels, _ in read]))
     detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
     found = []
@@ -114,7 +115,7 @@ def predict_files(
                     "labels": [CLASSES[label] for label in detection["labels"].tolist()],
                 }
             )
-            figures.detections(decode(path), {**detection, "boxes": boxes}).savefig(folder / name)
+            figures.detections(decode(path, upright=True), {**detection, "boxes": boxes}).savefig(folder / name)
         (folder / BOXES).write_text(dumps(found) + "\n")
     return found
 
