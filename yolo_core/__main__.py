@@ -8,12 +8,16 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from yolo_core.errors import InputError
 from yolo_core.study.strict_json import dumps
+
+if TYPE_CHECKING:
+    from yolo_core.study.config import RunConfig
+    from yolo_core.study.records import Run
 
 # Heavy imports (torch, sphinx) wait inside the commands, so that `--help` answers at once.
 
@@ -89,6 +93,8 @@ class Train:
     """Processes that load batches."""
     weights: Path | None = None
     """The backbone's weights, a file saved from a state_dict: in the place of a download."""
+    start: Path | None = None
+    """The run whose weights an arm goes on from, for one that does: "finetune --arm continued" from a run of "focal --arm mse"."""
     micro_batch: str | None = None
     """Pictures a pass: a number, or "auto" for what the planner says fits the GPU; the profile's if not given."""
     checkpoint_activations: bool = False
@@ -120,16 +126,40 @@ class Train:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
         if self.weights is not None:
             config = replace(config, weights=str(self.weights))
-        config = replace(config, checkpoint_activations=self.checkpoint_activations, compile=self.compile)
+        asked = {"checkpoint_activations": self.checkpoint_activations, "compile": self.compile}
+        config = replace(config, **{key: True for key, on in asked.items() if on})
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
+        start = self._start(config)
         splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
-        run = train(config, *splits, self.out, code=experiments.training_code(), resume=self.resume, **options)
+        run = train(config, *splits, self.out, code=experiments.training_code(), start=start, resume=self.resume, **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
         return 0
+
+    def _start(self, config: "RunConfig") -> "Run | None":
+        """The run that the arm goes on from, if it does. InputError where none is named, or one of another arm or seed."""
+        from yolo_core.study.records import read_run
+
+        if config.start is None:
+            if self.start is not None:
+                raise InputError(f"--start: {config.experiment}/{config.arm} goes on from no other run; leave it out")
+            return None
+        before, arm = config.start.split("/")
+        if self.start is None:
+            first = (
+                f"python -m yolo_core train {before} --arm {arm} --profile {self.profile} --data {self.data} --seed {self.seed} --out START"
+            )
+            wanted = f"{config.experiment}/{config.arm} goes on from a run of {config.start}"
+            raise InputError(f"{wanted}; train that first, {first}, and name it: --start START")
+        found = read_run(self.start)
+        got = found.config
+        if (got.experiment, got.arm, got.seed) != (before, arm, config.seed):
+            wanted = f"expected a run of {config.start} with seed {config.seed}, got {got.experiment}/{got.arm} with seed {got.seed}"
+            raise InputError(f"{self.start}: {wanted}; name another --start")
+        return found
 
 
 def _whole(text: str) -> int:

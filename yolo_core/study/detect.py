@@ -29,15 +29,11 @@ def load(folder: Path | str) -> tuple[Detector, RunConfig]:
     """The detector of a finished run, in eval mode. InputError if the folder holds none or its weights do not fit."""
     run = read_run(folder)
     config = run.config
-    path = run.folder / "weights.safetensors"
-    try:
-        state = run.weights()
-    except Exception as error:  # safetensors raises its own kinds for a torn file
-        raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
+    state = run.weights()
     # The file holds every weight, so the pre-trained ones need not be found again.
     detector = RunConfig(**{**config.to_dict(), "weights": None}).detector()
     if fault := _misfit(state, detector.state_dict()):
-        raise InputError(f"{path}: weights do not fit the run's configuration, {fault}; train the run again")
+        raise InputError(f"{run.folder / 'weights.safetensors'}: weights do not fit the run's configuration, {fault}; train the run again")
     detector.load_state_dict(state)
     return detector.to(memory_format=torch.channels_last).eval(), config
 

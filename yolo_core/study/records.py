@@ -70,7 +70,12 @@ class Run:
         return table
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return load_file(self.folder / "weights.safetensors")
+        """By name. InputError if they are missing or torn."""
+        path = self.folder / "weights.safetensors"
+        try:
+            return load_file(path)
+        except Exception as error:  # safetensors raises its own kinds for a torn file
+            raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
 
 
 def run_key(config: RunConfig, fingerprints: dict[str, str], code: str) -> str:

@@ -126,10 +126,16 @@ class Training:
     def __init__(self, config: RunConfig, fabric: Fabric, start: Run | None) -> None:
         if config.compile and fabric.world_size > 1:
             raise InputError("--compile works in one process alone; leave it out, or torchrun")
+        if (config.start is None) != (start is None):
+            said = "a run to start from was given" if config.start is None else f"no run of {config.start} was given"
+            raise InputError(f"{config.experiment}/{config.arm} starts from {config.start or 'fresh weights'}, and {said}")
         self.config, self.fabric, self.precision = config, fabric, fabric.strategy.precision
         self.detector = config.detector().to(memory_format=torch.channels_last)
         if start is not None:
-            self.detector.load_state_dict(start.weights())
+            try:
+                self.detector.load_state_dict(start.weights())
+            except RuntimeError as error:
+                raise InputError(f"{start.folder}: its weights do not fit {config.experiment}/{config.arm}; start from another") from error
         self.statistics_before = snapshot(self.detector.backbone)
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
         self.net = compiled(self.detector) if config.compile else self.detector
