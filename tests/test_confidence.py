@@ -17,7 +17,9 @@ GRID = Grid()
 
 def matches(scores, outcome):
     n = len(scores)
-    return Matches(np.array(scores), np.zeros(n, int), np.array(outcome), np.zeros(n), np.zeros(3, int), 2)
+    return Matches(
+        np.array(scores), np.zeros(n, int), np.array(outcome), np.zeros(n), np.zeros(3, int), 2, np.zeros(n, int), np.zeros(3, int)
+    )
 
 
 def test_reliability_counts_by_hand_and_leaves_difficult_objects_out():

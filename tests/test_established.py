@@ -40,7 +40,7 @@ def test_it_can_be_taught_one_picture_and_finds_its_object_at_its_place(config):
         optimiser.zero_grad()
         sum(model([image], [target]).values()).backward()
         optimiser.step()
-    split = data.first(one + 1)
+    split = data.sample(one + 1)
     found = established.detections(model, split)[one]
     assert found["boxes"].max() <= 1
     assert found["labels"][0] == data.targets[one]["labels"][0]

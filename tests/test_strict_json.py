@@ -70,7 +70,7 @@ def test_what_a_command_says_of_nothing_found_is_json(command, tree, blind, tmp_
         "plan": ["--json", "--verify", "--effective-batch", "2"],
         "bench": ["--json"],
     }
-    monkeypatch.setattr(reference, "stored", lambda _: [read_run(blind)])
+    monkeypatch.setattr(reference, "_sorted", lambda *_: ([read_run(blind)], {}))
     if command == "predict":
         found = {"boxes": torch.rand(1, 4), "scores": torch.tensor([math.nan]), "labels": torch.tensor([0])}
         monkeypatch.setattr("yolo_core.detector.grid.Grid.decode", lambda *_, **__: [found])

@@ -17,22 +17,20 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from yolo_core.data.annotation import CLASSES
+from yolo_core.data.annotation import CLASSES, DRAWN, to_xml
+from yolo_core.data.files import in_place_of
 from yolo_core.data.glyphs import GLYPHS, STYLES
 from yolo_core.data.scene import Scene, compose
-from yolo_core.errors import InputError
-from yolo_core.files import draft
+from yolo_core.errors import InputError, writing
 
 __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
 
 VERSION = 2  # of the pictures: raised with every change that draws a scene differently
 SPLITS = ("train", "val")
-PARAMETERS = "emojivoc.json"
 CHUNK = 50  # scenes a task of the process pool
 
 
@@ -62,7 +60,7 @@ def generate(
         if progress:
             print(f"{out}: these scenes are there already")
         return
-    with draft(out) as folder:
+    with writing(out), in_place_of(out) as folder:
         voc = folder / "VOCdevkit" / "VOC2012"
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (voc / name).mkdir(parents=True)
@@ -71,7 +69,7 @@ def generate(
         for split, lines in names.items():
             (voc / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
         (folder / "README.txt").write_text(_readme(asked))
-        (folder / PARAMETERS).write_text(json.dumps(asked, indent=1) + "\n")
+        (folder / DRAWN).write_text(json.dumps(asked, indent=1) + "\n")
         tasks = [(split, range(n)[k : k + CHUNK]) for split, n in (("train", train), ("val", val)) for k in range(0, n, CHUNK)]
         write = partial(_write, voc, size=size, seed=seed, style=style)
         if workers is None:
@@ -114,24 +112,10 @@ def _write(voc: Path, task: tuple[str, range], size: int, seed: int, style: str)
 
 
 def _annotation(name: str, scene: Scene, size: int) -> str:
-    """The scene's XML, as VOC's own: corners in 1-based inclusive pixels."""
-    root = ElementTree.Element("annotation")
-    _add(root, folder="VOC2012", filename=f"{name}.jpg")
-    _add(ElementTree.SubElement(root, "source"), database="EmojiVOC", annotation="EmojiVOC", image="drawn")
-    _add(ElementTree.SubElement(root, "size"), width=size, height=size, depth=3)
-    _add(root, segmented=0)
-    for item in scene.items:
-        node = ElementTree.SubElement(root, "object")
-        _add(node, name=CLASSES[item.label], pose="Unspecified", truncated=int(item.truncated), difficult=int(item.difficult(size)))
-        x0, y0, x1, y1 = item.box
-        _add(ElementTree.SubElement(node, "bndbox"), xmin=x0 + 1, ymin=y0 + 1, xmax=x1, ymax=y1)
-    ElementTree.indent(root, "\t")
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _add(node: ElementTree.Element, **children: object) -> None:
-    for tag, text in children.items():
-        ElementTree.SubElement(node, tag).text = str(text)
+    """The scene's XML."""
+    source = {"database": "EmojiVOC", "annotation": "EmojiVOC", "image": "drawn"}
+    objects = [(CLASSES[item.label], item.box, item.truncated, item.difficult(size)) for item in scene.items]
+    return to_xml(name, (size, size), source, objects) + "\n"
 
 
 def _name(split: str, index: int) -> str:
@@ -163,7 +147,7 @@ def _is_there(out: Path, asked: dict) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        found = dict(json.loads((out / PARAMETERS).read_text()))
+        found = dict(json.loads((out / DRAWN).read_text()))
     except (OSError, ValueError, TypeError):
         raise InputError(f"{out}: expected a new or empty folder, found other files; name another folder for the scenes.") from None
     different = [key for key in asked if key != "versions" and found.get(key) != asked[key]]  # an upgrade voids no data

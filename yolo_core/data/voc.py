@@ -6,7 +6,7 @@ and, gathered from the files beside this one, all that reads a tree: `CLASSES`, 
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from jaxtyping import Num
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from yolo_core.data.annotation import CLASSES, Annotation, read_annotation
+from yolo_core.data.annotation import CLASSES, DRAWN, Annotation, read_annotation
 from yolo_core.data.cache import open_cache
 from yolo_core.data.download import download
 from yolo_core.data.picture import read_image
@@ -52,19 +52,31 @@ class VocData(Dataset):
         self.ids = self.source.ids
         self.size = size
         self._folder = Path(cache).expanduser() if cache is not None else root / ".cache"
+        self._rows: Sequence[int] = range(len(self.ids))  # of the split, a part of which this may be
         self._open()
 
     def _open(self) -> None:
         opened = open_cache(self.source, self.size, self._folder)
         self.images, self.targets, self.fingerprint = opened.images, opened.targets, opened.fingerprint
 
-    def first(self, count: int) -> "VocData":
-        """The same split cut to its first `count` pictures. InputError if it has fewer."""
+    @property
+    def in_fair_order(self) -> bool:
+        """Whether the first so many pictures are a fair sample: of EmojiVOC's scenes, which are drawn independently, and of a list that is
+        not sorted by name. In one that is, the first are the oldest pictures, or all of one source."""
+        return (Path(self.source.root) / DRAWN).exists() or self.ids != sorted(self.ids)
+
+    def sample(self, count: int) -> "VocData":
+        """A fair sample of the split, the same each time: its first `count` pictures where `in_fair_order`, else the first of a fixed
+        permutation, so that a smaller sample is part of a larger one. InputError if there are fewer."""
         if not 1 <= count <= len(self):
             raise InputError(f"{self.source.file}: {count} pictures were asked for, and it names {len(self)}; ask for 1 to {len(self)}.")
         part = copy.copy(self)
-        part.ids, part.images, part.targets = self.ids[:count], self.images[:count], self.targets[:count]
+        part._keep(range(count) if self.in_fair_order else order(len(self), seed=0, epoch=0)[:count])
         return part
+
+    def _keep(self, index: Sequence[int]) -> None:
+        self.ids, self.targets = [self.ids[i] for i in index], [self.targets[i] for i in index]
+        self.images, self._rows = rows(self.images, index), [self._rows[i] for i in index]
 
     def __getstate__(self) -> dict:
         """What crosses to a worker process: where the cache is, not its gigabytes."""
@@ -73,7 +85,7 @@ class VocData(Dataset):
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._open()
-        self.images, self.targets = self.images[: len(self.ids)], self.targets[: len(self.ids)]
+        self.images, self.targets = rows(self.images, self._rows), [self.targets[i] for i in self._rows]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,6 +101,11 @@ class VocData(Dataset):
     def __getitems__(self, indices: list[int]) -> Batch:
         """A whole batch: uint8 [b, 3, size, size] and b targets (fresh dicts: changing them changes nothing here)."""
         return self.images[indices], [dict(self.targets[index]) for index in indices]
+
+
+def rows(table: Tensor, index: Sequence[int]) -> Tensor:
+    """The rows of a table; its first ones as a view, so that a mapped file stays one."""
+    return table[: len(index)] if list(index) == list(range(len(index))) else table[list(index)]
 
 
 def order(length: int, seed: int, epoch: int) -> list[int]:

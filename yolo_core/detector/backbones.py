@@ -2,14 +2,15 @@
 
 Inside: `Backbone`, `Pyramid` (its maps at several strides), `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
 
-All take uint8-scaled RGB in [0, 1] and normalise with ImageNet's mean and deviation themselves, so that one data path serves all.
+All take RGB in [0, 1] and normalise it themselves, so that one data path serves all: with ImageNet's mean and deviation, or with those
+that their published weights were trained with (`INPUT_SCALES`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,8 +21,10 @@ from torchvision.models import resnet18 as torchvision_resnet18
 from yolo_core.detector.recompute import recomputed
 from yolo_core.errors import InputError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+InputScale = Literal["imagenet", "own"]
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation a channel, of pictures in [0, 1]
+# What a backbone's published weights were trained with, where it is not that: Lite0's are for (x - 127) / 128 of x in [0, 255].
+INPUT_SCALES = {"efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}
 
 
 class Backbone(nn.Module):
@@ -43,8 +46,12 @@ class Backbone(nn.Module):
         super().__init__()
         self.body, self.channels, self.stride, self.finer = body, channels, stride, finer
         self.blocks, self.recompute = tuple(blocks), False
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.normalise_by(*IMAGENET)
+
+    def normalise_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Subtract `mean` from pictures in [0, 1] and divide by `std`, a number a channel."""
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c fh fw"]:
         x = (images - self.mean) / self.std
@@ -190,8 +197,11 @@ def _load(net: nn.Module, path: Path) -> None:
 BACKBONES: tuple[str, ...] = ("scratch", "resnet18", "efficientnet_lite0")
 
 
-def build_backbone(name: str, image_size: int, weights: str | None = None, width: float = 1.0) -> Backbone:
-    """A backbone by name; `weights` as above (the scratch net has none to load), `width` for the scratch net."""
+def build_backbone(
+    name: str, image_size: int, weights: str | None = None, width: float = 1.0, input_scale: InputScale = "imagenet"
+) -> Backbone:
+    """A backbone by name; `weights` as above (the scratch net has none to load), `width` for the scratch net. input_scale: normalise
+    pictures as ImageNet's are, or with the backbone's "own" mean and deviation."""
     makers: dict[str, Callable[[], Backbone]] = {
         "scratch": lambda: scratch(image_size, width),
         "resnet18": lambda: resnet18(weights),
@@ -201,4 +211,7 @@ def build_backbone(name: str, image_size: int, weights: str | None = None, width
         raise InputError(f"unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}")
     if name == "scratch" and weights is not None:
         raise InputError("the scratch backbone is trained from random weights; leave `weights` out or choose another backbone")
-    return makers[name]()
+    backbone = makers[name]()
+    if input_scale == "own":
+        backbone.normalise_by(*INPUT_SCALES.get(name, IMAGENET))
+    return backbone

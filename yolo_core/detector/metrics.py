@@ -27,6 +27,8 @@ class Matches(NamedTuple):
     iou: np.ndarray  # d: overlap with the best ground truth of its class and image, 0 if none
     objects: np.ndarray  # labels of all ground-truth objects that are not difficult
     images: int
+    image: np.ndarray  # d: of which image
+    object_image: np.ndarray  # of which image each object is
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def match(predictions: Sequence[dict], targets: Sequence[dict], iou_threshold: f
     d, t = d[~difficult[t]], t[~difficult[t]]
     # Detections come best first, so an object's first claim is the one that counts.
     outcome[d[np.unique(t, return_index=True)[1]]] = TRUE
-    return Matches(scores[order], labels, outcome, iou, truth_labels[~difficult], len(targets))
+    return Matches(scores[order], labels, outcome, iou, truth_labels[~difficult], len(targets), image, truth_image[~difficult])
 
 
 def _area(recall: np.ndarray, precision: np.ndarray) -> float:

@@ -6,7 +6,7 @@ Inside: `Detector`, `build_detector`, `build_point_detector`, `freeze`, `batchno
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from yolo_core.detector.backbones import Backbone, Pyramid, build_backbone
+from yolo_core.detector.backbones import Backbone, InputScale, Pyramid, build_backbone
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.heads import Head, PointHead, build_head, set_confidence_bias
 from yolo_core.detector.points import Points
@@ -19,17 +19,17 @@ class Detector(nn.Module):
     def __init__(self, backbone: Backbone | Pyramid, head: nn.Module, grid: Grid | Points) -> None:
         super().__init__()
         self.backbone, self.head, self.grid = backbone, head, grid
-        self.fixed_statistics: tuple[nn.Module, ...] = ()
+        self.held: tuple[nn.Module, ...] = ()
 
     def forward(self, inputs: Float[Tensor, "n c h w"], features: bool = False) -> Float[Tensor, "n ..."]:
         """inputs: RGB pictures in [0, 1]; with `features`, maps that the backbone has made of them already."""
         return self.head(inputs if features else self.backbone(inputs))
 
     def train(self, mode: bool = True) -> "Detector":
-        """As `nn.Module.train`, but BatchNorm layers whose statistics are fixed stay in eval mode."""
+        """As `nn.Module.train`, but what `freeze` holds stays in eval mode."""
         super().train(mode)
-        for module in self.fixed_statistics:
-            module.eval()
+        for module in self.held:
+            module.training = False
         return self
 
 
@@ -42,9 +42,10 @@ def build_detector(
     dropout: float = 0.5,
     grid: Grid = Grid(),
     confidence_bias: float | None = None,
+    input_scale: InputScale = "imagenet",
 ) -> Detector:
     """Backbone and head by name; a stride-2 convolution joins a map of twice the grid's side. InputError if sizes do not meet."""
-    features = build_backbone(backbone, image_size, weights, width)
+    features = build_backbone(backbone, image_size, weights, width, input_scale)
     side = image_size / features.stride
     if side not in (grid.S, 2 * grid.S):
         raise InputError(
@@ -57,10 +58,18 @@ def build_detector(
     return Detector(features, built, grid)
 
 
-def build_point_detector(points: Points, backbone: str, weights: str | None, width: float, decoupled: bool, rare: float | None) -> Detector:
+def build_point_detector(
+    points: Points,
+    backbone: str,
+    weights: str | None,
+    width: float,
+    decoupled: bool,
+    rare: float | None,
+    input_scale: InputScale = "imagenet",
+) -> Detector:
     """An anchor-free detector: a backbone's maps at the points' strides, a neck, a head. InputError if the picture's side is no multiple
     of the coarsest stride, or the backbone has no map at one."""
-    net = build_backbone(backbone, points.image_size, weights, width)
+    net = build_backbone(backbone, points.image_size, weights, width, input_scale)
     if points.image_size % points.coarsest:
         raise InputError(f"image_size must be a multiple of the stride {points.coarsest}; got {points.image_size}")
     missing = [stride for stride in points.levels if stride != net.stride and stride not in net.finer]
@@ -78,8 +87,10 @@ def batchnorms(module: nn.Module) -> tuple[nn.BatchNorm2d, ...]:
 def freeze(detector: Detector, weights: bool, statistics: bool) -> None:
     """Hold the backbone's weights, or its BatchNorms' running statistics, or both, as they are.
 
-    The write-up's "frozen" backbone held the weights only: its BatchNorms went on in train mode.
+    The write-up's "frozen" backbone held the weights only: its BatchNorms went on in train mode. Where weights are held, stochastic
+    depth is off: it regularises layers that learn, and would put noise into the features of layers that do not.
     """
     detector.backbone.requires_grad_(not weights)
-    detector.fixed_statistics = batchnorms(detector.backbone) if statistics else ()
+    norms = set(batchnorms(detector.backbone))
+    detector.held = tuple(m for m in detector.backbone.modules() if (statistics if m in norms else weights))
     detector.train(detector.training)  # else the statistics would move until the next call of train()

@@ -1,6 +1,6 @@
 """What training does to BatchNorm's running statistics.
 
-Inside: `snapshot`, `drift`, `recomputed` (a context in which they are those of the training set).
+Inside: `snapshot`, `drift`, `recompute` (make them those of a set of pictures), `recomputed` (a context in which they are).
 """
 
 import math
@@ -31,29 +31,37 @@ def drift(before: Statistics, after: Statistics) -> dict[str, float]:
     return {"mean": sum(means) / len(means), "log_variance": sum(scales) / len(scales)}
 
 
+@torch.no_grad()
+def recompute(net: nn.Module, images: Tensor, batch_size: int = 16) -> None:
+    """Give every BatchNorm of a net the average of its batches' statistics over `images` (uint8 [N, 3, s, s]), in batches of `batch_size`,
+    or of all where there are fewer. Weights stand still, dropout and stochastic depth are off."""
+    norms, mode, device = batchnorms(net), net.training, next(net.parameters()).device
+    momenta = [m.momentum for m in norms]
+    net.eval()
+    for m in norms:
+        m.reset_running_stats()
+        m.momentum = None  # a plain average over batches
+        m.training = True
+    for batch in images.split(batch_size):
+        if len(batch) == min(batch_size, len(images)):  # a short last batch would weigh as much as a whole one
+            net(to_float(batch, device))
+    for m, momentum in zip(norms, momenta, strict=True):
+        m.momentum = momentum
+    net.train(mode)
+
+
 @contextmanager
 def recomputed(detector: Detector, images: Tensor, batch_size: int = 16) -> Iterator[None]:
-    """Inside, every BatchNorm holds the average of its batches' statistics over `images` (uint8 [N, 3, s, s]); afterwards, what it held.
-
-    Weights stand still, dropout and stochastic depth are off (claim C4d: is it the statistics alone that are off?).
-    """
-    norms = batchnorms(detector)
-    held = [(m.running_mean, m.running_var, m.num_batches_tracked, m.momentum) for m in norms]
-    mode = detector.training
-    detector.eval()
-    for m in norms:
-        m.running_mean, m.running_var = torch.zeros_like(m.running_mean), torch.ones_like(m.running_var)
-        m.num_batches_tracked, m.momentum = torch.zeros_like(m.num_batches_tracked), None  # None: a plain average over batches
-        m.train()
-    device = next(detector.parameters()).device
+    """Inside, every BatchNorm holds `recompute`'s statistics and the detector is in eval mode; afterwards all is as it was (claim C4d: are
+    the statistics alone off?)."""
+    norms, mode = batchnorms(detector), detector.training
+    held = [(m.running_mean.clone(), m.running_var.clone(), m.num_batches_tracked.clone()) for m in norms]
     try:
-        with torch.no_grad():
-            for batch in images.split(batch_size):
-                if len(batch) == batch_size:  # a short last batch would weigh as much as a whole one
-                    detector(to_float(batch, device))
+        recompute(detector, images, batch_size)
         detector.eval()
         yield
     finally:
-        for m, (mean, variance, tracked, momentum) in zip(norms, held, strict=True):
-            m.running_mean, m.running_var, m.num_batches_tracked, m.momentum = mean, variance, tracked, momentum
+        for m, kept in zip(norms, held, strict=True):
+            for buffer, value in zip((m.running_mean, m.running_var, m.num_batches_tracked), kept, strict=True):
+                buffer.copy_(value)
         detector.train(mode)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
+from yolo_core.detector.backbones import InputScale
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.heads import Head
 from yolo_core.detector.loss import Background, YoloLoss
@@ -21,7 +22,12 @@ LEVELS = (8, 16, 32)  # px: the strides that a detector at points may begin at
 # What a value must be where its type does not say it. A None is let pass.
 RANGES: tuple[tuple[str, float, float, tuple[str, ...]], ...] = (
     ("at least 1", 1, math.inf, ("epochs", "effective_batch", "micro_batch", "score_epochs", "image_size", "train_images")),
-    ("at least 0", 0, math.inf, ("seed", "probe_steps", "bins", "lambda_coord", "lambda_noobj", "gamma", "weight_decay")),
+    (
+        "at least 0",
+        0,
+        math.inf,
+        ("seed", "probe_steps", "bins", "calibrate_batchnorm", "lambda_coord", "lambda_noobj", "gamma", "weight_decay"),
+    ),
     ("above 0", math.ulp(0), math.inf, ("lr", "backbone_lr", "clip_norm", "width")),
     ("a share of the steps, 0 to 1", 0, 1, ("warmup", "close_mosaic")),
     ("a share of the units, 0 to 1", 0, 1, ("dropout",)),
@@ -41,17 +47,19 @@ class RunConfig:
     backbone: str = "efficientnet_lite0"
     weights: str | None = None  # None: random; "imagenet"; or the path of a state_dict
     width: float = 1.0  # of the scratch backbone
+    input_scale: InputScale = "imagenet"  # mean and deviation of the pictures: ImageNet's, or those the weights were trained with
     head: Head = "compressed"
     dropout: float = 0.5
     start: str | None = None  # "experiment/arm" whose run of the same seed the weights are taken from; None: fresh ones
     freeze_weights: bool = False
     batchnorm: Literal["train", "frozen"] = "train"  # of the backbone
+    calibrate_batchnorm: int = 0  # pictures over which BatchNorm's statistics are computed before the first step; 0: they stay as they are
     cache_features: bool = False  # run the backbone once: for one that stands still altogether
     confidence_bias: float | None = None  # what every confidence output starts at; None: near 0
     augment: bool = False  # flip, scale, shift and recolour pictures, as the paper does
     mosaic: bool = False  # train on mosaics of four pictures, as YOLOv4 does
     close_mosaic: float = 0.2  # share of the steps, the last ones, whose pictures come plain again
-    train_images: int | None = None  # the first so many of the training split; None: all
+    train_images: int | None = None  # a fair sample of so many of the training split; None: all
     # the grid and the loss
     centre: Literal["cell", "image"] = "cell"
     size: Literal["root", "plain"] = "root"
@@ -145,10 +153,18 @@ class RunConfig:
         if self.anchor_free:
             rare = RARE if self.score_loss == "quality" else None
             decoupled = self.head == "decoupled"
-            detector = build_point_detector(self.grid(), self.backbone, self.weights, self.width, decoupled, rare)
+            detector = build_point_detector(self.grid(), self.backbone, self.weights, self.width, decoupled, rare, self.input_scale)
         else:
             detector = build_detector(
-                self.backbone, self.head, self.image_size, self.weights, self.width, self.dropout, self.grid(), self.confidence_bias
+                self.backbone,
+                self.head,
+                self.image_size,
+                self.weights,
+                self.width,
+                self.dropout,
+                self.grid(),
+                self.confidence_bias,
+                self.input_scale,
             )
         freeze(detector, weights=self.freeze_weights, statistics=self.batchnorm == "frozen")
         detector.backbone.recompute = self.checkpoint_activations

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from yolo_core.data.files import in_place_of
 from yolo_core.data.picture import decode
 from yolo_core.data.voc import CLASSES, VocData, read_image
 from yolo_core.detector.model import Detector
-from yolo_core.errors import InputError
-from yolo_core.files import draft
+from yolo_core.errors import InputError, writing
 from yolo_core.study import figures
 from yolo_core.study.config import RunConfig
 from yolo_core.study.records import read_run
@@ -97,7 +97,7 @@ def predict_files(
     outputs = predict(detector, torch.stack([pixels for pixels, _ in read]))
     detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
     found = []
-    with draft(out) as folder:
+    with writing(out), in_place_of(out) as folder:
         for path, name, (_, (width, height)), detection in zip(images, names, read, detections, strict=True):
             boxes = detection["boxes"] * torch.tensor([width, height, width, height])
             found.append(

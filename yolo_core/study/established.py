@@ -57,7 +57,7 @@ class Levels(nn.Module):
 
 def fcos(config: RunConfig, classes: int = 20) -> FCOS:
     """torchvision's FCOS on a configuration's backbone; one anchor point a cell, detections of every score that mAP looks at."""
-    net = build_backbone(config.backbone, config.image_size, config.weights, config.width)
+    net = build_backbone(config.backbone, config.image_size, config.weights, config.width, config.input_scale)
     size = config.image_size
     return FCOS(
         Levels(net),
@@ -120,7 +120,7 @@ def train_fcos(profile: str, seed: int = 97, max_steps: int | None = None, progr
             bar.update()
             bar.set_postfix({name: f"{term.item():.3g}" for name, term in terms.items()}, refresh=False)
     seconds = time.perf_counter() - started
-    seen = train.first(len(val))
+    seen = train.sample(len(val))
     return {
         "detector": "torchvision FCOS",
         "profile": profile,

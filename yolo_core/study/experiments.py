@@ -17,13 +17,14 @@ from typing import Any
 import pandas as pd
 
 from yolo_core.data import emoji
+from yolo_core.data.tree import BASE
 from yolo_core.data.voc import VocData
 from yolo_core.detector.heads import logit
 from yolo_core.errors import InputError
 from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.config import RARE, RunConfig, config_from_dict
 from yolo_core.study.locks import alone
-from yolo_core.study.paths import data_folder, runs_folder
+from yolo_core.study.paths import BUILD, cache_folder, data_folder, runs_folder
 from yolo_core.study.records import Run, read_run, run_key
 from yolo_core.study.train import train
 
@@ -39,10 +40,17 @@ class Profile:
 
     about: str
     base: Mapping[str, Any]
-    train_images: int | None = None  # scenes of EmojiVOC to make; None: Pascal VOC 2012
+    train_images: int | None = None  # scenes of EmojiVOC to make; None: a tree that has to be there
     val_images: int | None = None
     per_experiment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     volumes: Mapping[str, int] = field(default_factory=dict)  # training scenes of the arms on a share of the set
+    data: tuple[str, str] = ("EmojiVOC", "emoji")  # what its pictures are, and the `data` command that makes them
+    pictures: tuple[int, int] | None = None  # in train and val, of a tree that has to be there
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many pictures are in train and in val."""
+        return self.pictures or (self.train_images or 0, self.val_images or 0)
 
 
 @dataclass(frozen=True)
@@ -87,11 +95,22 @@ PROFILES: dict[str, Profile] = {
         per_experiment=MappingProxyType({"finetune": changes(epochs=2, train_images=1200, score_epochs=2, probe_steps=75)}),
         volumes=changes(quarter=1200, half=2400),
     ),
+    # Its length was fixed before its first run; all else is as in pocket, but for the scale of pictures that Lite0's weights ask for.
+    "photographs": Profile(
+        "7,591 photographs of VOC 2007, VOC 2012 and COCO at 224 px, CPU or GPU",
+        changes(epochs=4, width=0.5, lr=2e-4, dropout=0.2, probe_steps=50, score_epochs=1, input_scale="own"),
+        per_experiment=MappingProxyType({"finetune": changes(epochs=1, score_epochs=1, probe_steps=75)}),
+        volumes=changes(quarter=1592, half=3185),
+        data=("photographs (VOC 2007, VOC 2012, COCO)", "photographs"),
+        pictures=(6370, 1221),
+    ),
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
         changes(image_size=448, epochs=100, precision="16-mixed", probe_steps=500, score_epochs=5, backbone="resnet18"),
         per_experiment=ON_THE_CARD,
         volumes=changes(quarter=1429, half=2858),
+        data=("Pascal VOC 2012", "voc"),
+        pictures=(5717, 5823),
     ),
 }
 
@@ -114,6 +133,8 @@ CONV = changes(head="conv", lr=1e-3)  # every cell shares its weights: a higher 
 SGD = changes(optimiser="sgd", lr=1e-2)
 # Without clipping SGD bursts within a dozen steps at 1e-2, and at 1e-3 too (pilots, n = 1): the arms that stay whole run at this rate.
 SLOW = changes(lr=1e-4)
+# A random net's own statistics: under those that it starts with, its activations vanish from layer to layer.
+RANDOM = changes(weights=None, calibrate_batchnorm=256)
 LITERAL = changes(**CONV, background="focal-literal")
 # One rate for everything, as the write-up fine-tunes; or a fresh head that learns as fast as on the frozen backbone.
 ONE_RATE = changes(lr=1e-5)
@@ -154,7 +175,10 @@ EXPERIMENTS: dict[str, Experiment] = {
             "image-centres": changes(centre="image"),
             "low-coord-image-centres": changes(lambda_coord=0.5, centre="image"),
             "augmented": changes(augment=True),
-            "released": RELEASED,
+            "released": RELEASED,  # Exp 1 as the public code runs it; the other three stand in their own experiments
+            "released-focal": changes(**RELEASED, background="focal-coupled"),
+            "focal": changes(background="focal"),
+            "focal-coupled": changes(background="focal-coupled"),
             "conv-half": changes(head="conv", train_images="half"),
             "conv-quarter": changes(head="conv", train_images="quarter"),
         },
@@ -188,8 +212,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         "A frozen backbone",
         FROZEN,  # Exp 3 itself is focal/mse; these are its controls
         {
-            "frozen-random": changes(weights=None),
-            "frozen-random-conv": changes(**CONV, weights=None),
+            "frozen-random": RANDOM,
+            "frozen-random-conv": changes(**CONV | RANDOM),
+            "released": changes(**RELEASED, batchnorm="train", cache_features=False),  # "frozen" there: the weights alone
             "frozen-conv-half": changes(**CONV, train_images="half"),
             "frozen-conv-quarter": changes(**CONV, train_images="quarter"),
             "scratch": changes(**TRAINED, weights=None),
@@ -200,7 +225,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Fine-tuning the backbone",
         FROZEN | TRAINED,
         {
-            "fresh": ONE_RATE,  # a fresh head at the backbone's rate, whole batches: what the public code does
+            "fresh": ONE_RATE,  # a fresh head at the backbone's rate, whole batches
+            "released": changes(**RELEASED | ONE_RATE),  # the same, and all else as the public code has it
             "continued": changes(**ONE_RATE, start="focal/mse"),
             "one-rate-conv": changes(head="conv", **ONE_RATE),
             "continued-conv-micro-2": changes(**CONTINUED, micro_batch=2),
@@ -211,6 +237,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "two-rates-micro-2-still": changes(**TWO_RATES | STILL_NORM, micro_batch=2),
             "two-rates": TWO_RATES,
             "two-rates-still": changes(**TWO_RATES | STILL_NORM),
+            "head-rate": changes(**CONV, backbone_lr=1e-5),  # of "one-rate-conv" the head's rate changed, and nothing else
             "frozen-conv": FROZEN | CONV,  # the same scenes and steps with the backbone standing still
         },
     ),
@@ -228,6 +255,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         {
             "base": changes(),
             **IDEAS,
+            "quality-gamma-0": changes(score_loss="quality", gamma=0.0),  # the logit, its prior and cross-entropy without the focal factor
             "mosaic": MOSAIC,
             "all": every_idea(),
             **{f"all-but-{name}": every_idea(but=name) for name in IDEAS},
@@ -265,11 +293,12 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
-    """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; VOC 2012 has to be there."""
+    """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; photographs have to be there."""
     folder, chosen = data_folder(profile), profile_of(profile)
     if chosen.train_images is None:
-        if not folder.exists():
-            raise InputError(f"{folder}: Pascal VOC 2012 is not there; run `python -m yolo_core data voc --out {folder}`")
+        if not (folder / BASE).exists():
+            what, command = chosen.data
+            raise InputError(f"{folder}: no {what} there; run `python -m yolo_core data {command} --out {folder}`")
         return folder
     size = chosen.base.get("image_size", RunConfig.image_size)
     drawn_by = code_hash(modules("yolo_core.data.emoji"))
@@ -289,7 +318,8 @@ def load_data(folder: Path, image_size: int, cache: Path | None = None) -> tuple
 
 def profile_data(profile: str, progress: bool = True) -> tuple[VocData, VocData]:
     """The train and val splits a profile works on, made first where they are not there yet."""
-    return load_data(prepare_data(profile, progress), PROFILES[profile].base.get("image_size", RunConfig.image_size))
+    folder, size = prepare_data(profile, progress), PROFILES[profile].base.get("image_size", RunConfig.image_size)
+    return load_data(folder, size, None if folder.is_relative_to(BUILD) else cache_folder(profile))
 
 
 def training_code() -> str:

@@ -9,13 +9,14 @@ the backbone (fine-tuning, BatchNorm in train mode).
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from yolo_core.data.voc import VocData
+from yolo_core.data.voc import VocData, rows
 from yolo_core.detector.backbones import Backbone, Pyramid
 from yolo_core.study.locks import alone
 
@@ -28,6 +29,7 @@ class FeatureData(VocData):
 
     def __init__(self, data: VocData, backbone: Backbone | Pyramid, device: torch.device | str = "cpu", progress: bool = True) -> None:
         vars(self).update(vars(data))
+        self._maps: Sequence[int] = range(len(data))  # of the file, which has one for each picture of `data`
         self._file = self._folder / f"features-{_key(data, backbone)}.npy"
         with alone(self._file):
             if not self._file.exists():
@@ -36,7 +38,11 @@ class FeatureData(VocData):
 
     def _map(self) -> None:
         # Copy on write, because torch wants an array that it could write to; nothing does.
-        self.images = torch.from_numpy(np.load(self._file, mmap_mode="c"))[: len(self.ids)]  # a part cut from it reads the whole's file
+        self.images = rows(torch.from_numpy(np.load(self._file, mmap_mode="c")), self._maps)
+
+    def _keep(self, index: Sequence[int]) -> None:
+        super()._keep(index)
+        self._maps = [self._maps[i] for i in index]  # a part reads the whole's file
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
@@ -46,7 +52,7 @@ class FeatureData(VocData):
 def _key(data: VocData, backbone: Backbone | Pyramid) -> str:
     # Two nets may hold the same weights and put out different maps, so the layers count as well; a split that is cut keeps its fingerprint.
     digest = hashlib.sha256(f"{data.fingerprint} {len(data)} {backbone}".encode())
-    for name, tensor in backbone.state_dict().items():
+    for name, tensor in (*backbone.state_dict().items(), *backbone.named_buffers()):  # a buffer that is not saved: the pictures' scale
         digest.update(name.encode())
         digest.update(tensor.numpy(force=True).tobytes())
     return digest.hexdigest()[:24]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from yolo_core.data.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from yolo_core.data.voc import CLASSES
-from yolo_core.study.verdicts import told
+from yolo_core.study.register_page import answer, by_claim, short
 
 INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
@@ -337,17 +337,15 @@ def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Imag
 
 
 def claims_table(findings: Sequence[Any]) -> HTML:
-    """Findings as an HTML table: the sentence, the prediction, the effect with its interval, the seeds, the verdict and why none."""
+    """Findings as an HTML table, a row a sentence: the prediction, and the answer of each data set, one or several."""
     rows = [
-        {
-            "id": f.claim.id,
-            "claim": f.claim.sentence,
-            "prediction": f.claim.prediction,
-            "effect (95 % interval)": told(f),
-            "seeds": len(f.seeds),
-            "verdict": f'<span class="verdict-{f.verdict.lower()}">{f.verdict}</span> {f.why}',
-        }
-        for f in findings
+        {"id": same[0].claim.id, "claim": same[0].claim.sentence, "prediction": same[0].claim.prediction}
+        | {short(f.data): answer(f, _badge) + (f" ({f.why})" if f.seeds and f.why else "") for f in same}
+        for same in by_claim(findings)
     ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
         return HTML(pd.DataFrame(rows).to_html(index=False, border=0, justify="left", escape=False))
+
+
+def _badge(finding: Any) -> str:
+    return f'<span class="verdict-{finding.verdict.lower()}">{finding.verdict}</span>'

@@ -1,6 +1,6 @@
 """Where things lie.
 
-Inside: `ROOT`, `BUILD`, `data_folder`, `runs_folder`.
+Inside: `ROOT`, `BUILD`, `data_folder`, `cache_folder`, `runs_folder`.
 """
 
 import os
@@ -12,8 +12,17 @@ BUILD = ROOT / "_build"
 
 
 def data_folder(profile: str) -> Path:
-    """The VOC tree a profile trains on."""
-    return BUILD / "data" / profile
+    """The VOC tree a profile trains on: the folder that $YOLO_DATA_PROFILE names ($YOLO_DATA_PHOTOGRAPHS, say); else the one made here;
+    else a folder of the profile's name in `shared` beside the checkout, where there is one."""
+    if named := os.environ.get(f"YOLO_DATA_{profile.upper()}"):
+        return Path(named)
+    made, shared = BUILD / "data" / profile, ROOT.parent / "shared" / profile
+    return shared if shared.is_dir() and not made.exists() else made
+
+
+def cache_folder(profile: str) -> Path:
+    """Decoded pictures and kept features of a profile's data: here, since the data's own folder may be read-only."""
+    return BUILD / "data" / f"{profile}-cache"
 
 
 def runs_folder() -> Path:

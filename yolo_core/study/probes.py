@@ -9,6 +9,7 @@ a look at gradients that overflow is not written down.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.point_loss import PointLoss
+
+STARVED = 0.1  # of the squared error's gradient
 
 
 def _due(every: int, step: int) -> bool:
@@ -105,8 +108,8 @@ class GradientProbe:
         }
 
     def summary(self) -> dict[str, float]:
-        """The norm of the background gradient on all weights, as focal over as mse at the same weights: mean over the first fifth
-        of the looks.
+        """The background gradient as focal over as mse, at the same weights, over the first fifth of the looks: the ratio of its norms on
+        all weights (mean over looks), and the `starved` share of the background predictors, whose own ratio is below a tenth.
 
         The very first look is left out: an untrained net's confidences are noise around 0. Empty with fewer than two looks.
         """
@@ -116,8 +119,25 @@ class GradientProbe:
         weights = terms[terms["layer"] != "outputs"]
         norms = weights.assign(square=weights["norm"] ** 2).groupby(["step", "term"])["square"].sum().pow(0.5).unstack()
         ratio = norms["background as focal"] / norms["background as mse"]
-        early = ratio.iloc[1 : 1 + max(1, len(ratio) // 5)]
-        return {"focal_to_mse_gradient_early": float(early.mean()), "focal_to_mse_gradient_late": float(ratio.iloc[-1])}
+        return {
+            "focal_to_mse_gradient_early": float(ratio[early(ratio.index)].mean()),
+            "focal_to_mse_gradient_late": float(ratio.iloc[-1]),
+            **cell_ratios(self.tables()["cells"], early(ratio.index), self.loss.gamma),
+        }
+
+
+def early(steps: Iterable[int]) -> list[int]:
+    """The steps of the first fifth of a probe's looks, the very first left out."""
+    looks = sorted(set(steps))
+    return looks[1 : 1 + max(1, len(looks) // 5)]
+
+
+def cell_ratios(cells: pd.DataFrame, steps: Iterable[int], gamma: float) -> dict[str, float]:
+    """What focal leaves of the squared error's gradient on background confidences, |c|^gamma (gamma + 2) / 2 (eq-ratio), over the looks at
+    `steps`: its median, and the share of predictors with less than a tenth (`starved`)."""
+    background = cells[cells["background"] & cells["step"].isin(list(steps))]
+    left = background["confidence"].abs() ** gamma * (gamma + 2) / 2
+    return {"focal_to_mse_cell_early": float(left.median()), "starved_early": float((left < STARVED).mean())}
 
 
 class NoiseProbe:
@@ -175,8 +195,15 @@ class NoiseProbe:
         if rows.empty:
             return float("nan")
         signal = ((rows["batch"] * rows["big"] - rows["micro_batch"] * rows["small"]) / (rows["batch"] - rows["micro_batch"])).mean()
-        noise = ((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean()
-        return float(noise / signal)
+        return float(self.covariance() / signal)
+
+    def covariance(self) -> float:
+        """The trace of the covariance of one image's gradient, averaged over the looks; NaN with nothing seen. It is positive but for
+        chance, where the squared signal that `scale` divides by can pass through 0."""
+        rows = self.table()
+        if rows.empty:
+            return float("nan")
+        return float(((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean())
 
 
 class ConflictProbe:

@@ -1,6 +1,6 @@
 """A run's record: what ran, on what, with which result.
 
-Inside: `Run`, `run_key`, `write_run`, `read_run`, `environment`.
+Inside: `Run`, `run_key`, `write_run`, `write_table`, `read_run`, `environment`.
 
 A run is a folder: record.json (configuration, data, code, metrics; host and times apart), curves.parquet (each step's loss terms),
 epochs.parquet (the val split's scores), probe tables if any, weights.safetensors. record.json is written last: a folder without it
@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from yolo_core.errors import InputError
-from yolo_core.files import free
 from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.paths import ROOT
 from yolo_core.study.strict_json import dumps, nan_for_null
@@ -32,9 +32,11 @@ from yolo_core.study.versions import versions
 
 SCHEMA = 1
 PARTS = {"key": str, "config": dict, "data": dict, "code": str, "metrics": dict}
-GROUPS = frozenset({"cuts", "per_class"})
+GROUPS = frozenset({"cuts", "per_class", "resampled"})
 COUNTS = frozenset({"true", "false", "images", "objects"})
-SHARES = frozenset({"map", "map_11point", "map_class_agnostic", "map_as_released", "ceiling", "recall", "precision"})
+SHARES = frozenset(
+    {"map", "map_11point", "map_class_agnostic", "map_class_agnostic_nms", "map_as_released", "ceiling", "recall", "precision"}
+)
 COLUMNS = {"curves": {"step", "epoch", "gradient_norm"}, "epochs": {"epoch", "step", "map"}, "scores": {"score"}}  # at least
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas")
 PATIENCE = 30  # s that git has to say which commit this is
@@ -117,14 +119,14 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
 
     What lies there is replaced if it is a run of the same key; beside anything else the run gets another name, with a warning.
     """
-    folder = folder if _key(folder) == record["key"] else free(folder)
+    folder = folder if _key(folder) == record["key"] else _free(folder)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         for name, table in tables.items():
             if not table.empty:
-                table.to_parquet(draft / f"{name}.parquet", index=False)
+                write_table(table, draft / f"{name}.parquet")
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
         (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
@@ -140,6 +142,32 @@ def _key(folder: Path) -> str | None:
         return read_run(folder).record["key"]
     except InputError:
         return None
+
+
+def _free(folder: Path) -> Path:
+    """`folder`, or folder-2, folder-3 ..., the first where nothing lies; warns if it is another."""
+    number, place = 1, folder
+    while place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        number += 1
+        place = folder.with_name(f"{folder.name}-{number}")
+    if place != folder:
+        warnings.warn(f"{folder}: something lies there by now; the run is written to {place}", stacklevel=3)
+    return place
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table of numbers, truth values and words, without its index, in a small file that reads back the same to the bit.
+
+    The bytes of a column's numbers are sorted by their place before they are compressed, so that float64 which came from float32 takes
+    little more than float32: its last bytes are all zero. Left out is what no reader here asks for: pandas' schema, Arrow's, statistics.
+    """
+    from pyarrow import Table, parquet  # here: who only reads records need not wait for it
+
+    numbers = [name for name, dtype in table.dtypes.items() if dtype.kind in "iuf"]
+    others = [name for name in table.columns if name not in numbers]
+    small = {"compression": "zstd", "compression_level": 19, "store_schema": False, "write_statistics": False}
+    plain = Table.from_pandas(table, preserve_index=False)
+    parquet.write_table(plain, path, use_byte_stream_split=numbers, use_dictionary=others, **small)
 
 
 def read_run(folder: Path | str) -> Run:
@@ -186,7 +214,9 @@ def _impossible(metrics: dict[str, Any], inside: str = "metrics", empty: bool = 
         if key in COUNTS:
             sound = all(type(count) is int and count >= 0 for count in (value if isinstance(value, list) else [value]))
         elif key in SHARES or inside == "per_class":
-            sound = type(value) in (int, float) and (0 <= value <= 1 + 1e-9 or math.isnan(value) and (empty or key == "precision"))
+            some = value if inside == "resampled" and isinstance(value, list) else [value]  # a value a draw
+            nan = empty or key == "precision" or inside == "resampled"  # a draw may be empty of objects
+            sound = all(type(v) in (int, float) and (0 <= v <= 1 + 1e-9 or math.isnan(v) and nan) for v in some)
         if not sound:
             return f"{inside} has {key[:40]!r} of {str(value)[:40]!r}, which no run can have scored"
         if isinstance(value, dict) and (found := _impossible(value, key, empty)):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from yolo_core.study.records import Run
-from yolo_core.study.verdicts import t_95
+from yolo_core.study.verdicts import t_quantile
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def band_of(fresh: Run, stored: Iterable[Run], value: Callable[[dict[str, Any]],
     values = np.array([value(run.metrics) for run in same], dtype=float)
     low = high = None
     if len(values) > 1:
-        half = t_95(len(values)) * values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
+        half = t_quantile(len(values)) * values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
         low, high = float(values.mean() - half), float(values.mean() + half)
     comparable = len(same) == len(runs)
     return Band(what, float(value(fresh.metrics)), tuple(values.tolist()), low, high, comparable), same

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
@@ -27,7 +28,7 @@ from yolo_core.data.voc import VocData, loader
 from yolo_core.errors import InputError
 from yolo_core.study import mosaic_noise
 from yolo_core.study.accumulation import gap
-from yolo_core.study.batchnorm import drift, recomputed, snapshot
+from yolo_core.study.batchnorm import drift, recompute, recomputed, snapshot
 from yolo_core.study.checkpoint import Checkpoints, beside
 from yolo_core.study.compilation import compiled, explained
 from yolo_core.study.config import RunConfig
@@ -35,7 +36,7 @@ from yolo_core.study.features import FeatureData
 from yolo_core.study.precision import arithmetic, scale
 from yolo_core.study.probes import ConflictProbe, GradientProbe, NoiseProbe
 from yolo_core.study.records import Run, environment, read_run, run_key, write_run
-from yolo_core.study.scoring import cell_scores, predict, score, to_float
+from yolo_core.study.scoring import cell_scores, predict, resampled, score, shown, to_float
 
 COMPARED = 100  # pictures of the val split whose scores are kept, so that two runs' orders can be compared
 _NOTHING = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "difficult": torch.zeros(0, dtype=torch.bool)}
@@ -288,10 +289,12 @@ def train(
     torch.manual_seed(config.seed)
     fabric = make_fabric(config.precision)
     run = Training(config, fabric, start)
+    if config.calibrate_batchnorm:
+        recompute(run.detector.backbone, train_data.sample(min(config.calibrate_batchnorm, len(train_data))).images)
     if config.cache_features:
         train_data, val_data = (FeatureData(data, run.detector.backbone, fabric.device, progress) for data in (train_data, val_data))
     if config.train_images is not None:
-        train_data = train_data.first(config.train_images)
+        train_data = train_data.sample(config.train_images)
     steps = int(min(config.epochs * math.ceil(len(train_data) / config.effective_batch), max_steps or math.inf))
     plain_data = train_data
     if config.mosaic:
@@ -357,7 +360,7 @@ def train(
     if rank > 0:
         fabric.barrier()
         return read_run(out)
-    metrics |= aftermath(run, plain_data, val_data)
+    metrics |= {"resampled": resampled(outputs, val_data.targets, config), **aftermath(run, plain_data, val_data)}
     record = {
         "key": key,
         "config": config.to_dict(),
@@ -375,11 +378,22 @@ def train(
     }
     tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables()}
     tables |= {"noise": run.noise.table(), "conflict": run.conflict.table()}
-    tables["scores"] = cell_scores(outputs[:COMPARED], config)
+    tables |= {"scores": cell_scores(outputs[:COMPARED], config), "detections": shown(outputs, config)}
     written = write_run(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
     checkpoints.remove()
     fabric.barrier()
     return written
+
+
+def norms(curve: list[dict[str, Any]], clip_norm: float | None) -> dict[str, float]:
+    """The gradient's norm before clipping, over the steps after the first fifth: `median`, `log_spread` (the deviation of its logarithm)
+    and the share of steps that were `clipped`."""
+    found = np.array([row["gradient_norm"] for row in curve[len(curve) // 5 :]])
+    found = found[np.isfinite(found) & (found > 0)]
+    if not len(found):
+        return {"median": math.nan, "log_spread": math.nan, "clipped": math.nan}
+    clipped = float((found > clip_norm).mean()) if clip_norm is not None else 0.0
+    return {"median": float(np.median(found)), "log_spread": float(np.log(found).std()), "clipped": clipped}
 
 
 def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str, Any]:
@@ -387,12 +401,12 @@ def aftermath(run: Training, train_data: VocData, val_data: VocData) -> dict[str
     a batch mosaics act, whether gradients add up. `train_data`: its pictures as they are."""
     config, detector = run.config, run.detector
     # How well the detector does on pictures it has seen tells underfitting from overfitting (claim C1e).
-    seen = slice(len(val_data))
-    found = {"train_split": run.score(train_data.images[seen], train_data.targets[seen])[1]}
+    seen = train_data.sample(min(len(val_data), len(train_data)))
+    found = {"train_split": run.score(seen.images, seen.targets)[1], "gradient_norm": norms(run.progress.curve, config.clip_norm)}
     found["probes"] = run.probe.summary() | run.conflict.summary() | {"noise_scale": run.noise.scale()}
     if config.batchnorm == "train":
         found["batchnorm"] = drift(run.statistics_before, snapshot(detector.backbone))
-        with recomputed(detector, train_data.images[seen]):
+        with recomputed(detector, seen.images):
             again = run.score(val_data.images, val_data.targets)[1]
         found["batchnorm"] |= {"map_recomputed": again["map"]}
         if "object_iou" in again:

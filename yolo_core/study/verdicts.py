@@ -1,32 +1,39 @@
 """The register: what runs say of every claim.
 
-Inside: `Finding`, `judge`, `register`, `MIN_SEEDS`; `told`, `badge`, `markdown`, `cards` and `summary` for the pages; `interval_95`,
-`chance_of_a_verdict`.
+Inside: `Finding`, `judge`, `register`, `verdict_of`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words: register_page.py.
 
 A verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the threshold, FAILS
-if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds. A claim without arms stays a prediction,
-hence INCONCLUSIVE.
+if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds. Where `MORE_SEEDS` were added the interval
+is one of 97.2 %; where all `FRESH_SEEDS` are there, they decide alone. A claim without arms stays a prediction, hence INCONCLUSIVE.
+
+Two figures stand beside a verdict and do not change it: whether it is `firm`, that is survives Holm's correction (1979) for all claims
+judged together; and `over_images`, the effect's interval over bootstrap draws of the val images, where the effect compares mAPs.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from yolo_core.study.claims import CLAIMS, Arm, Claim, Metrics
 
 MIN_SEEDS = 3
-# Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom.
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+SEEDS = (0, 1, 2)
+MORE_SEEDS = (3, 4)  # where the first leave a claim undecided: a second look
+FRESH_SEEDS = tuple(range(10, 20))  # of cheap arms; a claim that has all of them is judged by them alone
+# Errors allowed of a verdict. With a second look at the same seeds more than 5 % of studies would err; two looks at 2.8 % each err in 5 %
+# together, so that what the second one decides is asked at that level.
+FIRST_LOOK, SECOND_LOOK = 0.05, 0.028
 
 Verdict = Literal["HOLDS", "FAILS", "INCONCLUSIVE"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim with what the runs say of it. `interval` is the 95 % t-interval of the mean effect; None with one seed or none."""
+    """A claim with what the runs say of it. `interval` is the t-interval of the mean effect at `level`; None with one seed or none."""
 
     claim: Claim
     seeds: tuple[int, ...]
@@ -34,6 +41,15 @@ class Finding:
     effect: float
     interval: tuple[float, float] | None
     verdict: Verdict
+    data: str = "EmojiVOC"  # what the runs saw
+    level: float = 1 - FIRST_LOOK
+    over_images: tuple[float, float] | None = None  # 95 % interval of the mean effect over draws of the val images
+    firm: bool = False  # the verdict survives the whole family of claims
+
+    @property
+    def scope(self) -> str:
+        """What the verdict is about: the data, unless no run has seen any, and what ran."""
+        return f"{self.data}, {self.claim.scope}" if self.claim.arms else self.claim.scope
 
     @property
     def resolution(self) -> float | None:
@@ -64,13 +80,16 @@ class Finding:
             "id": c.id,
             "claim": c.sentence,
             "whose": c.whose,
-            "scope": c.scope,
+            "scope": self.scope,
             "arms": [f"{experiment}/{arm}" for experiment, arm in c.arms],
             "prediction": c.prediction,
-            "threshold": c.threshold if c.upper is None else [c.threshold, c.upper],
+            "threshold": c.threshold if c.upper is None else list(c.bounds),
             "seeds": list(self.seeds),
             "effect": None if math.isnan(self.effect) else self.effect,
             "interval": None if self.interval is None or any(map(math.isnan, self.interval)) else self.interval,
+            "level": self.level,
+            "over_images": self.over_images,
+            "firm": self.firm,
             "resolution": None if self.resolution is None or math.isnan(self.resolution) else self.resolution,
             "verdict": self.verdict,
             "why": self.why,
@@ -79,35 +98,35 @@ class Finding:
         }
 
 
-def t_95(values: int) -> float:
-    """The two-sided 95 % quantile for so many values, two or more; beyond the table its last, which is a little wide."""
-    return T_95[min(values - 2, len(T_95) - 1)]
+def t_quantile(values: int, error: float = FIRST_LOOK) -> float:
+    """Student's two-sided quantile for a sample of so many values, two or more."""
+    return float(stdtrit(values - 1, 1 - error / 2))
 
 
-def interval_95(values: Iterable[float]) -> tuple[float, float] | None:
-    """The t-interval of a mean; None for fewer than two values."""
+def interval_95(values: Iterable[float], error: float = FIRST_LOOK) -> tuple[float, float] | None:
+    """The t-interval of a mean, of 95 % unless another `error` is asked for; None for fewer than two values."""
     sample = np.array(list(values), dtype=float)
     if len(sample) < 2:
         return None
-    half = t_95(len(sample)) * sample.std(ddof=1) / math.sqrt(len(sample))
+    half = t_quantile(len(sample), error) * sample.std(ddof=1) / math.sqrt(len(sample))
     return float(sample.mean() - half), float(sample.mean() + half)
 
 
 def chance_of_a_verdict(first: int, more: int = 0, studies: int = 100_000) -> float:
     """How often an effect that lies exactly at its threshold is given a verdict all the same, if what `first` seeds leave undecided is
-    asked once more with `more` added to them: simulated with normal seeds. 0.05 where nothing is added."""
+    asked once more with `more` added to them, at `SECOND_LOOK`: simulated with normal seeds. 0.05 where nothing is added."""
     seeds = np.random.default_rng(0).standard_normal((studies, first + more))
     decided = np.zeros(studies, dtype=bool)
-    for n in (first, first + more):
+    for n, error in ((first, FIRST_LOOK), (first + more, SECOND_LOOK if more else FIRST_LOOK)):
         drawn = seeds[:, :n]
-        decided |= np.abs(drawn.mean(1)) > t_95(n) * drawn.std(1, ddof=1) / math.sqrt(n)
+        decided |= np.abs(drawn.mean(1)) > t_quantile(n, error) * drawn.std(1, ddof=1) / math.sqrt(n)
     return float(decided.mean())
 
 
-def judge(claim: Claim, records: Iterable[Mapping[str, Any]]) -> Finding:
+def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> Finding:
     """What the records say of a claim. Only seeds that have a record in every arm of the claim count; without arms, none decides."""
     if not claim.arms:
-        return Finding(claim, (), (), claim.effect(), None, "INCONCLUSIVE")
+        return Finding(claim, (), (), claim.effect(), None, "INCONCLUSIVE", data)
     by_arm: dict[Arm, dict[int, Metrics]] = {arm: {} for arm in claim.arms}
     for record in records:
         config = record["config"]
@@ -118,18 +137,70 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]]) -> Finding:
     for seed in sorted(set.intersection(*(set(found) for found in by_arm.values()))):
         try:
             effects_of[seed] = float(claim.effect(*(by_arm[arm][seed] for arm in claim.arms)))
+        except ZeroDivisionError:  # an arm at the floor
+            effects_of[seed] = math.nan
         except KeyError:  # a record without the figure that the claim asks for (too short a run for a probe) is no evidence
             continue
-    seeds, effects = list(effects_of), list(effects_of.values())
-    interval = interval_95(effects)
+    seeds, error = _look(effects_of)
+    effects = [effects_of[seed] for seed in seeds]
+    interval = interval_95(effects, error)
     verdict: Verdict = "INCONCLUSIVE"
     if interval is not None and len(seeds) >= MIN_SEEDS and all(map(math.isfinite, interval)):
-        verdict = _verdict(claim, *interval)
+        verdict = verdict_of(claim, *interval)
     effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
-    return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict)
+    resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
+    return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
 
 
-def _verdict(claim: Claim, low: float, high: float) -> Verdict:
+def _look(seeds: Iterable[int]) -> tuple[list[int], float]:
+    """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones."""
+    if set(FRESH_SEEDS) <= set(seeds):
+        return list(FRESH_SEEDS), FIRST_LOOK
+    others = [seed for seed in seeds if seed not in FRESH_SEEDS]  # a part of the fresh seeds is no look: nobody stops where it pleases
+    return others, SECOND_LOOK if set(others) & set(MORE_SEEDS) else FIRST_LOOK
+
+
+def _over_images(claim: Claim, runs: Sequence[Sequence[Metrics]]) -> tuple[float, float] | None:
+    """The middle 95 % of the effect, averaged over seeds, over bootstrap draws of the val images, the same for all runs; None for an
+    effect of anything but mAPs, and for records without draws. `runs`: the metrics of the arms, seed by seed."""
+    try:
+        drawn = [[_by_draw(metrics["resampled"]) for metrics in arms] for arms in runs]
+        effects = [[claim.effect(*draw) for draw in zip(*arms, strict=True)] for arms in drawn]
+    except (KeyError, ZeroDivisionError):
+        return None
+    mean = np.mean(effects, axis=0) if effects else np.full(1, math.nan)
+    return tuple(np.quantile(mean, (0.025, 0.975)).tolist()) if np.isfinite(mean).all() else None
+
+
+def _by_draw(resampled: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    """{name: a value a draw} as a dict a draw."""
+    return [dict(zip(resampled, values, strict=True)) for values in zip(*resampled.values(), strict=True)]
+
+
+def _error_of(finding: Finding) -> float:
+    """How often seeds that vary as these do would lie as far from the threshold, were the effect there: the two-sided p of the t-test, of
+    the nearer bound where there are two; scaled up for a second look, whose level is stricter. 1 where there is no verdict to test."""
+    if len(finding.seeds) < MIN_SEEDS or not all(map(math.isfinite, finding.effects)):
+        return 1.0
+    n = len(finding.effects)
+    deviation = np.std(finding.effects, ddof=1) / math.sqrt(n)
+    distance = min(abs(finding.effect - bound) for bound in finding.claim.bounds)
+    p = 2 * float(stdtr(n - 1, -distance / deviation)) if deviation > 0 else float(distance == 0)
+    return min(1.0, p * FIRST_LOOK / (1 - finding.level))
+
+
+def _holm(errors: Sequence[float], level: float = FIRST_LOOK) -> list[bool]:
+    """Which of several tests are significant together (Holm, 1979): the smallest error is held against level / m, the next against
+    level / (m - 1), and so on up to the first that is larger."""
+    firm = [False] * len(errors)
+    for rank, i in enumerate(sorted(range(len(errors)), key=errors.__getitem__)):
+        if errors[i] > level / (len(errors) - rank):
+            break
+        firm[i] = True
+    return firm
+
+
+def verdict_of(claim: Claim, low: float, high: float) -> Verdict:
     """What an interval says of a threshold: all of it on one side, or on the other, or neither."""
     if claim.upper is not None:
         if low > claim.threshold and high < claim.upper:
@@ -142,61 +213,10 @@ def _verdict(claim: Claim, low: float, high: float) -> Verdict:
     return "INCONCLUSIVE"
 
 
-def register(records: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Every claim, judged by the same records."""
+def register(records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> list[Finding]:
+    """Every claim, judged by the same records, of runs on `data`."""
     records = list(records)
-    return [judge(claim, records) for claim in CLAIMS]
-
-
-def told(finding: Finding) -> str:
-    """The effect with its interval in words: "0.54 (0.41 to 0.67)", or why there is none."""
-    if not finding.claim.arms:
-        return f"{finding.effect:.2g}, predicted"
-    if not finding.seeds:
-        return "not run"
-    if math.isnan(finding.effect):
-        return "at the floor"
-    figure = f"{finding.effect:.3g}"
-    return figure if finding.interval is None else f"{figure} ({finding.interval[0]:.3g} to {finding.interval[1]:.3g})"
-
-
-def badge(finding: Finding) -> str:
-    """The verdict as the page's style sheet draws it."""
-    return f"[{finding.verdict}]{{.verdict-{finding.verdict.lower()}}}"
-
-
-def markdown(findings: Iterable[Finding]) -> str:
-    """Findings as a Markdown table for a page: sentence, whose it is, prediction, effect with its interval, seeds, verdict."""
-    lines = ["| id | sentence | whose | predicted | effect | seeds | verdict |", "|:--|:--|:--|:--|:--|--:|:--|"]
-    for f in findings:
-        c = f.claim
-        lines.append(f"| [{c.id}](/{c.page}) | {c.sentence} | {c.whose} | {c.prediction} | {told(f)} | {len(f.seeds)} | {badge(f)} |")
-    return "\n".join(lines)
-
-
-def cards(findings: Iterable[Finding]) -> str:
-    """Findings one by one, all in one form: the sentence, the prediction, the figure, the verdict with its scope, what would change it."""
-    found = []
-    for f in findings:
-        c = f.claim
-        effect = f"{told(f)}, {len(f.seeds)} seeds" if c.arms else told(f)
-        if f.resolution is not None and math.isfinite(f.resolution):
-            effect += f"; these seeds could have told a difference of {f.resolution:.2g} from the threshold"
-        verdict = badge(f) + (f" {f.why}." if f.why else "")
-        found.append(
-            f"```{{admonition}} {c.id} · {f.verdict}\n:class: trial trial-{f.verdict.lower()}\n"
-            f"**{c.sentence}.** ({c.whose})\n\n"
-            f"- *Predicted before the runs:* {c.prediction}.\n"
-            f"- *Found:* {effect}.\n"
-            f"- *Verdict:* {verdict} Scope: {c.scope}; Pascal VOC 2012: not run.\n"
-            f"- *What would change our mind:* {c.overturn}\n"
-            f"- *Argued in* [](/{c.page}).\n```"
-        )
-    return "\n\n".join(found)
-
-
-def summary(findings: Iterable[Finding]) -> dict[str, dict[str, str]]:
-    """Each claim's sentence, verdict, effect and number of seeds, ready to print, by id: for the prose of a page."""
-    return {
-        f.claim.id: {"sentence": f.claim.sentence, "verdict": badge(f), "effect": told(f), "seeds": str(len(f.seeds))} for f in findings
-    }
+    findings = [judge(claim, records, data) for claim in CLAIMS]
+    tested = [f for f in findings if len(f.seeds) >= MIN_SEEDS]
+    firm = {f.claim.id for f, holds in zip(tested, _holm([_error_of(f) for f in tested]), strict=True) if holds}
+    return [replace(f, firm=f.claim.id in firm and f.verdict != "INCONCLUSIVE") for f in findings]
