@@ -127,10 +127,16 @@ class Training:
     def __init__(self, config: RunConfig, fabric: Fabric, start: Run | None) -> None:
         if config.compile and fabric.world_size > 1:
             raise InputError("--compile works in one process alone; leave it out, or torchrun")
+        if (config.start is None) != (start is None):
+            said = "a run to start from was given" if config.start is None else f"no run of {config.start} was given"
+            raise InputError(f"{config.experiment}/{config.arm} starts from {config.start or 'fresh weights'}, and {said}")
         self.config, self.fabric, self.precision = config, fabric, fabric.strategy.precision
         self.detector = config.detector().to(memory_format=torch.channels_last)
         if start is not None:
-            self.detector.load_state_dict(start.weights())
+            try:
+                self.detector.load_state_dict(start.weights())
+            except RuntimeError as error:
+                raise InputError(f"{start.folder}: its weights do not fit {config.experiment}/{config.arm}; start from another") from error
         self.statistics_before = snapshot(self.detector.backbone)
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
         self.net = compiled(self.detector) if config.compile else self.detector
@@ -164,7 +170,8 @@ class Training:
         self.detector.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])
         self.rate.load_state_dict(state["rate"])
-        self.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # half precision has a factor on a GPU alone
+            self.precision.load_state_dict(state["precision"])
         self.probe.load(state["probe"])
         self.noise.load(state["noise"])
         self.conflict.load(state["conflict"])
@@ -172,7 +179,7 @@ class Training:
         self.progress.resumed += 1
         torch.set_rng_state(state["rng"]["cpu"])
         if "cuda" in state["rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+            torch.cuda.set_rng_state_all(state["rng"]["cuda"][: torch.cuda.device_count()])
 
     def step(self, images: torch.Tensor, targets: list[dict], whole: int, watch: Watcher | None) -> dict[str, float]:
         """One effective batch of `whole` pictures over all processes; a device out of memory takes it again in micro-batches of half."""
@@ -268,12 +275,14 @@ def train(
     watch: Watcher | None = None,
     workers: int = 0,
     checkpoint_seconds: float = 60.0,
+    resume: bool = True,
 ) -> Run:
     """Train a detector and write its run to the folder `out`; a training of the same key that was killed goes on from its last checkpoint.
 
     code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: stop after
     so many effective batches. watch: called with the tables of the probe of gradients, or of a detector at points of the probe of conflict,
     at each of its looks. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf for no checkpoints.
+    resume: False drops the checkpoints that a training of this key has left, and starts anew.
     Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     started = time.perf_counter()
@@ -298,6 +307,8 @@ def train(
     fingerprints = fingerprints_of(train_data, val_data, start)
     key = run_key(config, fingerprints, code)
     checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {world}")
+    if not resume:
+        checkpoints.remove()
     if math.isfinite(checkpoint_seconds) and (found := checkpoints.latest()) is not None:
         try:
             run.load(*found)

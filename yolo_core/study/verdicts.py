@@ -138,6 +138,8 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
     for seed in sorted(set.intersection(*(set(found) for found in by_arm.values()))):
         try:
             effects_of[seed] = float(claim.effect(*(by_arm[arm][seed] for arm in claim.arms)))
+        except ZeroDivisionError:  # an arm at the floor
+            effects_of[seed] = math.nan
         except KeyError:  # a record without the figure that the claim asks for (too short a run for a probe) is no evidence
             continue
     seeds, error = _look(effects_of, fresh=claim.known == data)
