@@ -114,7 +114,7 @@ def announce(profile: str) -> None:
         return
     found = estimate(profile)
     print(found.told(), flush=True)
-    data = data_folder(profile)
+    data = data_folder(chosen.on or profile)
     there = sum(file.stat().st_size for file in (data / ".cache").rglob("*") if file.is_file())
     if (data / BASE).is_dir():
         there += found.disk["Pascal VOC 2012"]

@@ -11,7 +11,7 @@ a record as long as its arm's canary sings the same (`check`).
 import json
 import math
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -99,12 +99,12 @@ def cheap() -> Iterator[tuple[str, str, int]]:
 
 
 def run_all(
-    profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Collection[str] | None = None
+    profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Sequence[str] | None = None
 ) -> int:
     """Train and store what is missing, at most so many runs a worker; returns how many were trained by this process.
 
     Several workers share the processor's cores and never train the same run. records: the folder that holds the profile's records, the
-    project's own if not given. arms: "experiment/arm", these alone.
+    project's own if not given. arms: "experiment/arm", these alone, and in this order.
     """
     experiments.prepare_data(profile)  # once, before there are several to ask for it
     options = (profile, most, workers, records, arms)
@@ -117,12 +117,14 @@ def run_all(
     return trained
 
 
-def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Collection[str] | None, speaks: bool = False) -> int:
+def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:
     if workers > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     trained, data = 0, _fingerprints(profile)
     for wanted in (jobs(), further(profile, records), cheap()):  # one is asked for once the one before is through
         missing = [job for job in wanted if not is_stored(profile, *job, data, records) and (not arms or "/".join(job[:2]) in arms)]
+        if arms:
+            missing.sort(key=lambda job: arms.index("/".join(job[:2])))
         if speaks and missing:
             tqdm.write(time_left(profile, missing, workers, records))
         for name, arm, seed in tqdm(missing[: None if workers > 1 else most], desc="reference runs", unit="run", disable=not speaks):
@@ -167,7 +169,8 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
         run = _failed(out, name, arm, profile, seed, error)
     _store(run, place(profile, name, arm, seed, records))
     shutil.rmtree(out, ignore_errors=True)
-    _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
+    if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
+        _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
 
 
 def _out(profile: str, name: str, arm: str, seed: int) -> Path:
