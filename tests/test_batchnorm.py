@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from yolo_core.detector.model import batchnorms
-from yolo_core.study.batchnorm import drift, recomputed, snapshot
+from yolo_core.study.batchnorm import drift, recompute, recomputed, snapshot
 from yolo_core.study.config import RunConfig
 from yolo_core.study.scoring import to_float
 
@@ -52,6 +52,16 @@ def test_statistics_come_back_even_when_the_scoring_fails(detector, images):
     with pytest.raises(RuntimeError, match="scoring"), recomputed(detector, images):
         raise RuntimeError("scoring")
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(before, snapshot(detector), strict=True))
+
+
+def test_a_random_lite0_is_blind_under_its_first_statistics_and_sees_under_those_of_pictures(images):
+    torch.manual_seed(0)
+    backbone = RunConfig(head="conv").detector().backbone.eval()
+    with torch.no_grad():
+        blind = backbone(to_float(images, "cpu")).std()
+        recompute(backbone, images)
+        seen = backbone(to_float(images, "cpu")).std()
+    assert not backbone.training and seen > 1000 * blind and seen > 1e-3
 
 
 def test_drift_is_in_units_of_the_deviation_before_by_hand():

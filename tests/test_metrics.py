@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import average_precision
 
+from yolo_core.detector.bootstrap import draws, resampled_map
 from yolo_core.detector.metrics import FALSE, TRUE, class_agnostic, counts, match, voc_ap
 
 # Three places well apart, and what overlaps the first: by 0.8 (a right answer), by exactly 0.5 and by just less.
@@ -41,6 +43,29 @@ def ap(predictions: list[dict], targets: list[dict], label: int = 0, method: str
 # Three objects A, B, C; best first: A found, a miss, B found, a miss; C is never found.
 # After each detection: recall 1/3, 1/3, 2/3, 2/3 and precision 1/1, 1/2, 2/3, 2/4.
 WORKED = [detections((A, 0, 0.9), (NOWHERE, 0, 0.8), (B, 0, 0.7), (NOWHERE, 0, 0.6))], [objects((A, 0), (B, 0), (C, 0))]
+
+
+def test_a_draw_scores_what_a_split_that_repeats_its_images_scores():
+    generator = torch.Generator().manual_seed(0)
+    predictions, targets = [], []
+    for _ in range(6):
+        corner = torch.rand(9, 2, generator=generator)
+        boxes = torch.cat([corner, corner + 0.2 + torch.rand(9, 2, generator=generator)], 1)
+        labels = torch.randint(0, 3, (9,), generator=generator)
+        targets.append({"boxes": boxes[:4], "labels": labels[:4], "difficult": torch.arange(4) == 3})
+        moved = boxes + 0.1 * torch.rand(9, 4, generator=generator)
+        predictions.append({"boxes": moved, "labels": labels, "scores": torch.rand(9, generator=generator)})
+    times = draws(6, count=45)
+    found = resampled_map(match(predictions, targets), times)
+    for draw, value in zip(times, found, strict=True):
+        again = [i for i, count in enumerate(draw) for _ in range(count)]
+        assert value == pytest.approx(voc_ap([predictions[i] for i in again], [targets[i] for i in again]).map, abs=1e-12)
+    assert found.std() > 0.01 and (times == draws(6, count=45)).all() and (times.sum(1) == 6).all()
+
+
+def test_a_draw_without_an_object_has_no_map():
+    found = resampled_map(match([detections(), detections()], [objects((A, 0)), objects()]), np.array([[0, 2], [1, 1]]))
+    assert math.isnan(found[0]) and found[1] == 0
 
 
 @pytest.mark.equation("eq-ap")

@@ -53,6 +53,15 @@ def test_a_head_fits_any_grid(head, stride):
         assert built(torch.rand(2, 1024, 3 * stride, 3 * stride)).shape == (2, 3, 3, grid.depth)
 
 
+def test_the_own_scale_is_that_of_lite0s_weights_and_imagenets_for_the_others():
+    images = torch.rand(8, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    own = build_backbone("efficientnet_lite0", 224, input_scale="own")
+    torch.testing.assert_close((images - own.mean) / own.std, (images * 255 - 127) / 128)
+    for name in ("scratch", "resnet18"):
+        ours, imagenet = (build_backbone(name, 224, input_scale=scale) for scale in ("own", "imagenet"))
+        assert torch.equal(ours.mean, imagenet.mean) and torch.equal(ours.std, imagenet.std)
+
+
 def test_the_scratch_backbone_ends_in_seven_by_seven_of_1024_channels():
     for size, stride in ((224, 32), (448, 64)):
         backbone = build_backbone("scratch", size)
@@ -176,6 +185,19 @@ def test_freezing_holds_weights_or_statistics_or_both(hold_weights, hold_statist
     assert all((p.grad is None) == hold_weights for p in detector.backbone.parameters())
     assert all(p.grad is not None for p in detector.head.parameters())
     assert all(m.training for m in detector.head.modules())
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_a_backbone_whose_weights_are_held_drops_no_block(statistics):
+    detector = build_detector("efficientnet_lite0", "conv", 224)
+    freeze(detector, weights=True, statistics=statistics)
+    detector.train()
+    images = pictures(224, 2)
+    first, second = detector.backbone(images), detector.backbone(images)
+    assert torch.equal(first, second)
+    assert any(m.training for m in detector.backbone.modules() if isinstance(m, nn.BatchNorm2d)) != statistics
+    freeze(detector, weights=False, statistics=True)
+    assert not torch.equal(detector.backbone(images), detector.backbone(images)), "stochastic depth, where the weights learn"
 
 
 def test_freezing_can_be_undone():

@@ -75,10 +75,10 @@ def test_a_mosaic_is_worth_four_pictures_only_where_its_centre_is_in_the_middle(
 
 
 @pytest.mark.parametrize("micro", [2, 16])
-def test_one_tone_pictures_have_the_noise_scale_that_one_reckons(found, micro):
-    # The gradient is 1 or 2: variance 1/4, mean 3/2. With mosaics the variance is divided by what one is worth.
-    assert found.loc[(micro, False), "noise_scale"] == pytest.approx((1 / 4) / (9 / 4), rel=0.15)
-    assert found.loc[(micro, True), "noise_scale"] == pytest.approx((1 / 4) / (9 / 4) / worth(), rel=0.25)
+def test_one_tone_pictures_spread_the_gradient_as_one_reckons(found, micro):
+    # The gradient is 1 or 2: variance 1/4. With mosaics it is divided by what one is worth.
+    assert found.loc[(micro, False), "gradient_spread"] == pytest.approx(1 / 4, rel=0.15)
+    assert found.loc[(micro, True), "gradient_spread"] == pytest.approx(1 / 4 / worth(), rel=0.25)
 
 
 @pytest.mark.parametrize("micro", [2, 16])
@@ -121,7 +121,7 @@ def test_measuring_leaves_the_detector_as_it_was(noise, head):
     detector = config.detector()
     before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
     table = measure(detector, config.loss(), noise, micro_batches=(2, 4), pictures=8)
-    assert np.isfinite(table[["noise_scale", "mean_spread", "variance_spread"]].to_numpy(float)).all()
+    assert np.isfinite(table[["gradient_spread", "mean_spread", "variance_spread"]].to_numpy(float)).all()
     assert list(table["micro_batch"]) == [2, 2, 4, 4] and list(table["mosaic"]) == [False, True, False, True]
     assert all(torch.equal(tensor, before[name]) for name, tensor in detector.state_dict().items())
     assert detector.training and all(p.grad is None for p in detector.parameters())
@@ -154,8 +154,8 @@ def test_pictures_that_make_no_whole_batches_are_refused(tones, pictures, messag
 def test_a_batch_k_times_as_large_is_told_by_all_three_measures():
     """Noise falls to a k-th, deviations to a root of it."""
     k = 2.5
-    plain = {"micro_batch": 2, "mosaic": False, "noise_scale": 10.0, "mean_spread": 0.4, "variance_spread": 0.2}
-    mosaics = {"micro_batch": 2, "mosaic": True, "noise_scale": 10 / k, "mean_spread": 0.4 / k**0.5, "variance_spread": 0.2 / k**0.5}
+    plain = {"micro_batch": 2, "mosaic": False, "gradient_spread": 10.0, "mean_spread": 0.4, "variance_spread": 0.2}
+    mosaics = {"micro_batch": 2, "mosaic": True, "gradient_spread": 10 / k, "mean_spread": 0.4 / k**0.5, "variance_spread": 0.2 / k**0.5}
     found = factors(pd.DataFrame([plain, mosaics]))
     assert list(found.columns) == ["gradient", "batchnorm_mean", "batchnorm_variance"]
     assert found.loc[2].tolist() == pytest.approx([k, k, k])

@@ -122,6 +122,7 @@ def test_a_job_that_another_process_holds_is_passed_over(trained):
 def test_only_what_the_first_seeds_leave_undecided_gets_more_and_what_those_say_has_no_part_in_it(trained, monkeypatch):
     done, _ = trained
     monkeypatch.setattr(reference, "PLAN", (("remedies", ("base", "decoupled", "ciou", "aligned", "strides")),))
+    monkeypatch.setattr(reference, "cheap", lambda: iter(()))
     assert reference.run_all("pocket") == 15
 
     def says(arm, *values):
@@ -141,6 +142,32 @@ def test_only_what_the_first_seeds_leave_undecided_gets_more_and_what_those_say_
     says("base", 0.1, 0.1, 0.1, 0.1, 0.1)
     says("decoupled", 0.1, 0.2, 0.1, 0.5, 0.01)  # wider still
     assert list(reference.further("pocket")) == more and reference.run_all("pocket") == 0, "asked once more, not until it pleases"
+
+
+def test_fresh_seeds_come_last_and_only_to_arms_of_claims_with_a_small_head_on_kept_features(trained, monkeypatch):
+    done, _ = trained
+    monkeypatch.setattr(reference, "PLAN", (("remedies", ("base", "strides")), ("focal", ("mse", "mse-conv")), ("baseline", ("conv",))))
+    reference.run_all("pocket")
+    fresh = [job for job in done if job[2] in reference.FRESH_SEEDS]
+    assert {job[:2] for job in fresh} == {("remedies", "base"), ("focal", "mse-conv")}
+    assert sorted({seed for *_, seed in fresh}) == list(reference.FRESH_SEEDS) and done[-len(fresh) :] == fresh
+
+
+def test_named_arms_alone_are_trained_into_the_named_folder(trained, tmp_path):
+    done, _ = trained
+    elsewhere = tmp_path / "elsewhere"
+    reference.run_all("pocket", records=elsewhere, arms=["focal/focal"])
+    assert {job[:2] for job in done} == {("focal", "focal")}
+    assert reference.stored("pocket") == []
+    assert {(run.config.arm, run.config.seed) for run in reference.stored("pocket", elsewhere)} == {("focal", s) for s in reference.SEEDS}
+
+
+def test_the_time_left_is_told_from_the_times_of_stored_runs(monkeypatch):
+    took = {"pocket": {("a", "x"): 100.0, ("a", "y"): 300.0}, "photographs": {("a", "x"): 200.0}}
+    monkeypatch.setattr(reference, "_seconds", lambda profile, *_: took[profile])
+    missing = [("a", "x", 1), ("a", "y", 0), ("a", "y", 1), ("b", "z", 0)]  # 200 s, twice 300 s stretched by 2, and one never timed
+    said = reference.time_left("photographs", missing, workers=2)
+    assert said == f"4 runs are missing: about {(200 + 2 * 600) / 3600 / 2:.1f} hours and 1 runs of arms never timed"
 
 
 def test_new_code_renews_a_canary_that_sings_alike_and_leaves_one_that_does_not(trained, monkeypatch):

@@ -136,6 +136,11 @@ def test_the_base_rate_floors_are_those_of_the_science_sheet_and_keep_order():
         assert floors == sorted(floors), "at a fixed target the floor rises with the share: the order of cells is kept"
 
 
+def test_cells_of_unequal_targets_can_rest_in_another_order_under_focal():
+    mse, focal = ([base_rate_floor(reading, p, t) for p, t in ((0.1, 0.9), (0.4, 0.4))] for reading in ("mse", "focal"))
+    assert mse == pytest.approx([0.164, 0.229], abs=5e-4) and focal == pytest.approx([0.385, 0.341], abs=5e-4)
+
+
 @pytest.mark.equation("eq-barrier")
 def test_the_literal_reading_loses_its_low_well_above_the_barrier():
     c = np.linspace(0, 0.5, 1_000_001)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from types import SimpleNamespace
 
 import pandas as pd
@@ -11,14 +12,17 @@ from helpers_voc import write_tree
 from torch import nn
 
 from yolo_core.data.voc import VocData
+from yolo_core.detector.backbones import build_backbone
 from yolo_core.detector.model import Detector
 from yolo_core.errors import InputError
 from yolo_core.study import live
 from yolo_core.study import train as train_module
+from yolo_core.study.batchnorm import recompute
 from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.features import FeatureData
 from yolo_core.study.records import read_run, run_key
-from yolo_core.study.train import NonFiniteLoss, rate_factor, train
+from yolo_core.study.scoring import shown
+from yolo_core.study.train import NonFiniteLoss, norms, rate_factor, train
 
 TINY = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=2, effective_batch=4, micro_batch=4, dropout=0.0)
 
@@ -193,7 +197,47 @@ def test_a_torn_or_foreign_record_is_refused_by_name(tmp_path, content):
         read_run(tmp_path)
 
 
-def test_a_cut_of_the_training_split_trains_on_its_first_pictures_alone(splits, tmp_path):
+def test_features_at_another_scale_of_pictures_are_not_found_for_the_first(splits):
+    own, imagenet = (build_backbone("efficientnet_lite0", 224, input_scale=scale) for scale in ("own", "imagenet"))
+    own.load_state_dict(imagenet.state_dict())
+    first, second = (FeatureData(splits[1], backbone, progress=False).images for backbone in (own, imagenet))
+    assert not torch.equal(first, second)
+
+
+def test_a_run_keeps_its_maps_over_draws_of_the_images(tiny_run):
+    drawn = tiny_run.metrics["resampled"]
+    assert set(drawn) == {"map", "map_class_agnostic", "map_as_released"} and {len(v) for v in drawn.values()} == {200}
+
+
+def test_a_gallery_is_given_the_best_detections_of_the_first_pictures(splits):
+    outputs = TINY.grid().perfect_outputs(TINY.grid().encode(splits[0].targets))
+    table = shown(outputs, TINY, images=3, most=1)
+    assert list(table) == ["image", "xmin", "ymin", "xmax", "ymax", "score", "label"]
+    with_objects = [i for i in range(3) if len(splits[0].targets[i]["labels"])]
+    assert table["image"].tolist() == with_objects and (table["score"] == 1).all()
+    for row in table.itertuples():
+        found = (splits[0].targets[row.image]["boxes"] - torch.tensor(row[2:6])).abs().sum(1)
+        assert found.min() < 1e-4
+
+
+def test_the_gradients_norm_is_told_after_the_first_fifth_by_hand():
+    curve = [{"gradient_norm": value} for value in (1000.0, 1.0, 1.0, math.e**2, math.nan)]
+    found = norms(curve, clip_norm=5.0)
+    assert found == {"median": 1.0, "log_spread": pytest.approx(math.sqrt(8 / 9)), "clipped": pytest.approx(1 / 3)}
+    assert norms(curve, None)["clipped"] == 0
+
+
+def test_a_calibrated_backbone_starts_from_the_statistics_of_its_pictures(splits, tmp_path):
+    config = dataclasses.replace(TINY, epochs=1, freeze_weights=True, batchnorm="frozen", calibrate_batchnorm=8)
+    trained = run(config, splits, tmp_path / "run").weights()
+    held = {name: value for name, value in trained.items() if name.startswith("backbone") and name.endswith("running_mean")}
+    torch.manual_seed(config.seed)
+    expected = config.detector()
+    recompute(expected.backbone, splits[0].sample(8).images)
+    assert held and all(torch.allclose(value, expected.state_dict()[name], atol=1e-6) for name, value in held.items())
+
+
+def test_a_cut_of_the_training_split_trains_on_so_many_pictures_alone(splits, tmp_path):
     short = run(dataclasses.replace(TINY, train_images=5), splits, tmp_path / "cut")
     assert short.record["data"]["train_images"] == 5
     assert short.record["steps"] == 2 * 2

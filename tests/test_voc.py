@@ -268,6 +268,30 @@ def test_data_cross_to_a_worker_without_their_pictures(tmp_path):
 # The loader
 
 
+def test_a_sample_of_a_list_sorted_by_name_is_drawn_from_all_of_it_the_same_each_time(tmp_path):
+    data = VocData(write_tree(tmp_path, train=40, val=1), "train", 8)
+    assert data.ids == sorted(data.ids) and not data.in_fair_order
+    small, large = data.sample(10), data.sample(20)
+    assert small.ids == data.sample(10).ids == large.ids[:10], "a smaller sample is part of a larger one"
+    assert small.ids != data.ids[:10] and len(set(small.ids)) == 10 and max(map(data.ids.index, small.ids)) >= 20
+    for i, name in enumerate(small.ids):
+        whole = data.ids.index(name)
+        assert torch.equal(small.images[i], data.images[whole]) and torch.equal(small.targets[i]["boxes"], data.targets[whole]["boxes"])
+    crossed = pickle.loads(pickle.dumps(small.sample(5)))
+    assert crossed.ids == small.ids[:5] and torch.equal(crossed.images, small.images[:5]) and same(crossed, small.sample(5))
+
+
+def test_a_sample_of_a_list_in_no_order_and_of_emojivoc_is_its_first_pictures(tmp_path):
+    root = write_tree(tmp_path / "shuffled", train=12, val=1)
+    file = root / "VOCdevkit/VOC2012/ImageSets/Main/train.txt"
+    file.write_text("\n".join(reversed(file.read_text().split())))
+    data = VocData(root, "train", 8)
+    assert data.in_fair_order and data.sample(4).ids == data.ids[:4]
+    drawn = write_tree(tmp_path / "drawn", train=12, val=1)
+    (drawn / "emojivoc.json").write_text("{}")
+    assert VocData(drawn, "train", 8).sample(4).ids == data.ids[::-1][:4]
+
+
 def batches(found) -> list[list[int]]:
     """The first pixels of each picture of each batch: enough to tell the pictures of these tests apart."""
     return [images.flatten(1)[:, :8].tolist() for images, _ in found]

@@ -10,13 +10,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from yolo_core.study.confidence import BINS, rank_correlation
-from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, RED, WIDTH, legend_below
+from yolo_core.study.figures import BLUE, CYCLE, INK, MUTED, ORANGE, RED, WIDTH, legend_below
 from yolo_core.study.records import Run
 
 Arm = tuple[str, str]
+MARKS = (("o", BLUE), ("s", ORANGE))  # of the first data set and the second
 
 
 def by_arm(runs: Iterable[Run]) -> dict[Arm, list[Run]]:
@@ -51,30 +53,40 @@ def mean_of(runs: Sequence[Run]) -> str:
 
 def arm_dots(
     arms: Mapping[str, Arm],
-    runs: Iterable[Run],
+    sets: Mapping[str, Iterable[Run]],
     values: Mapping[str, Callable[[dict[str, Any]], float]],
     fresh: Iterable[Run] = (),
+    own: str | None = None,
 ) -> Figure:
-    """A panel a figure, a row an arm: each seed's value a dot, their mean a bar, this build's own run a diamond.
+    """A panel a figure, a row an arm: each seed's value a mark, their mean a bar, this build's own run a diamond.
 
-    arms: what to call each row, and the (experiment, arm) it shows; one that has not been run has an empty row.
+    arms: what to call each row, and the (experiment, arm) it shows; one that has not been run has an empty row. sets: the runs of each data
+    set, by its name; where several have run some of the arms, a row has a line for each. own: the set that the fresh runs belong to, the
+    first if not given.
     """
-    stored, own = by_arm(runs), by_arm(fresh)
-    figure, panels = plt.subplots(1, len(values), figsize=(WIDTH, 0.9 + 0.32 * len(arms)), sharey=True, squeeze=False)
+    stored = {name: by_arm(runs) for name, runs in sets.items()}
+    ran = [name for name, runs in stored.items() if any(arm in runs for arm in arms.values())] or list(stored)[:1]
+    ours, lines = by_arm(fresh), dict(zip(ran, np.linspace(-0.2, 0.2, len(ran)) if len(ran) > 1 else (0.0,), strict=True))
+    half = 0.32 / len(ran)  # a bar's half height
+    figure, panels = plt.subplots(1, len(values), figsize=(WIDTH, 0.9 + (0.26 + 0.1 * len(ran)) * len(arms)), sharey=True, squeeze=False)
     for axes, (title, value) in zip(panels.flat, values.items(), strict=True):
         for row, arm in enumerate(arms.values()):
-            seeds = [value(run.metrics) for run in stored.get(arm, ())]
-            if seeds:
-                axes.plot([np.mean(seeds)] * 2, [row - 0.32, row + 0.32], color=INK, lw=2, solid_capstyle="butt")
-                axes.plot(seeds, [row] * len(seeds), "o", color=BLUE, ms=5.5, alpha=0.75, mec="white", mew=0.5)
-            elif arm not in own:
+            for name, line in lines.items():
+                seeds, (marker, colour) = [value(run.metrics) for run in stored[name].get(arm, ())], MARKS[list(sets).index(name)]
+                if seeds:
+                    axes.plot([np.mean(seeds)] * 2, [row + line - half, row + line + half], color=INK, lw=2, solid_capstyle="butt")
+                    axes.plot(seeds, [row + line] * len(seeds), marker, color=colour, ms=5.5, alpha=0.75, mec="white", mew=0.5)
+            if arm not in ours and not any(arm in stored[name] for name in ran):
                 axes.text(0.01, row, "not run", color=MUTED, fontsize=8.5, va="center", transform=axes.get_yaxis_transform())
-            for run in own.get(arm, ()):
-                axes.plot(value(run.metrics), row, "D", mfc="none", mec=RED, mew=1.4, ms=7.5)
+            for run in ours.get(arm, ()):
+                axes.plot(value(run.metrics), row + lines.get(own or ran[0], 0.0), "D", mfc="none", mec=RED, mew=1.4, ms=7.5)
         axes.set(title=title, ylim=(len(arms) - 0.5, -0.5))
         axes.set_xlim(left=min(0, axes.get_xlim()[0]))
         axes.grid(axis="y", visible=False)
     panels[0, 0].set(yticks=range(len(arms)), yticklabels=list(arms))
+    if len(ran) > 1:
+        keys = [Line2D([], [], marker=m, color=c, ls="", label=name) for name, (m, c) in zip(sets, MARKS, strict=False)]
+        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), fontsize=8.5)
     return figure
 
 

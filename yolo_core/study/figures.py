@@ -336,18 +336,20 @@ def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Imag
     return figure
 
 
-def claims_table(findings: Sequence[Any]) -> HTML:
-    """Findings as an HTML table: the sentence, the prediction, the effect with its interval, the seeds, the verdict and why none."""
+def claims_table(pairs: Sequence[tuple[Any, ...]]) -> HTML:
+    """The findings of each sentence, one a data set, as an HTML table: the sentence, the prediction, and for each set the verdict, why
+    there is none, the effect with its interval, the seeds."""
     rows = [
-        {
-            "id": f.claim.id,
-            "claim": f.claim.sentence,
-            "prediction": f.claim.prediction,
-            "effect (95 % interval)": told(f),
-            "seeds": len(f.seeds),
-            "verdict": f'<span class="verdict-{f.verdict.lower()}">{f.verdict}</span> {f.why}',
-        }
-        for f in findings
+        {"id": pair[0].claim.id, "claim": pair[0].claim.sentence, "prediction": pair[0].claim.prediction}
+        | {f.data.split(" (")[0]: _verdict_cell(f) for f in pair}
+        for pair in pairs
     ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
         return HTML(pd.DataFrame(rows).to_html(index=False, border=0, justify="left", escape=False))
+
+
+def _verdict_cell(finding: Any) -> str:
+    """A verdict with its figures, for one cell of a table."""
+    seeds = f", {len(finding.seeds)} seeds" if finding.seeds else ""
+    why = f" ({finding.why})" if finding.why and finding.seeds else ""
+    return f'<span class="verdict-{finding.verdict.lower()}">{finding.verdict}</span> {told(finding)}{seeds}{why}'

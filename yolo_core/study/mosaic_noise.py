@@ -52,8 +52,8 @@ def measure(
     """One row for each `micro_batch`, with and without `mosaic`, over the same first `pictures` of an epoch (None: 192, or as many as
     there are in whole batches), at the detector's weights:
 
-    - `noise_scale`: the simple noise scale of the gradient in images (`NoiseProbe`, all pictures as one effective batch); with mosaics
-      that simulate a batch k times as large, a k-th of what it is without;
+    - `gradient_spread`: the trace of the covariance of one image's gradient (`NoiseProbe`, all pictures as one effective batch); with
+      mosaics that simulate a batch k times as large, a k-th of what it is without;
     - `mean_spread`: the deviation over batches of BatchNorm's batch mean, in units of the deviation over all pictures, averaged over
       channels and then over layers; 1 / sqrt(k) of what it is without;
     - `variance_spread`: the same of the batch variance, in units of the variance over all pictures.
@@ -82,12 +82,12 @@ def measure(
 
 
 def factors(measured: pd.DataFrame) -> pd.DataFrame:
-    """As how many times as large a batch mosaics act, a row a micro-batch, from what `measure` has found: `gradient` by its noise scale,
-    `batchnorm_mean` and `batchnorm_variance` by the square of their spreads. 1 where they simulate nothing; see eq-simulated."""
-    pairs = measured.pivot(index="micro_batch", columns="mosaic", values=["noise_scale", "mean_spread", "variance_spread"])
-    ratios = {name: pairs[name][False] / pairs[name][True] for name in ("noise_scale", "mean_spread", "variance_spread")}
+    """As how many times as large a batch mosaics act, a row a micro-batch, from what `measure` has found: `gradient` by the trace of
+    its covariance, `batchnorm_mean` and `batchnorm_variance` by their squared spreads. 1 where they simulate nothing; see eq-simulated."""
+    pairs = measured.pivot(index="micro_batch", columns="mosaic", values=["gradient_spread", "mean_spread", "variance_spread"])
+    ratios = {name: pairs[name][False] / pairs[name][True] for name in ("gradient_spread", "mean_spread", "variance_spread")}
     found = {
-        "gradient": ratios["noise_scale"],
+        "gradient": ratios["gradient_spread"],
         "batchnorm_mean": ratios["mean_spread"] ** 2,
         "batchnorm_variance": ratios["variance_spread"] ** 2,
     }
@@ -111,7 +111,7 @@ def _measured(detector: Detector, loss: YoloLoss | PointLoss, batches: Iterable[
     probe.end(0)
     spreads = [spread(*map(torch.stack, zip(*layer, strict=True)), norm.eps) for norm, layer in zip(norms, seen, strict=True)]
     means, variances = torch.tensor(spreads).view(-1, 2).mean(0).tolist()
-    return {"noise_scale": probe.scale(), "mean_spread": means, "variance_spread": variances}
+    return {"gradient_spread": probe.covariance(), "mean_spread": means, "variance_spread": variances}
 
 
 def _statistics(inputs: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:

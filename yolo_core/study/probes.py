@@ -9,6 +9,7 @@ a look at gradients that overflow is not written down.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -118,18 +119,23 @@ class GradientProbe:
         weights = terms[terms["layer"] != "outputs"]
         norms = weights.assign(square=weights["norm"] ** 2).groupby(["step", "term"])["square"].sum().pow(0.5).unstack()
         ratio = norms["background as focal"] / norms["background as mse"]
-        early = ratio.iloc[1 : 1 + max(1, len(ratio) // 5)]
         return {
-            "focal_to_mse_gradient_early": float(early.mean()),
+            "focal_to_mse_gradient_early": float(ratio[early(ratio.index)].mean()),
             "focal_to_mse_gradient_late": float(ratio.iloc[-1]),
-            **cell_ratios(self.tables()["cells"], early.index, self.loss.gamma),
+            **cell_ratios(self.tables()["cells"], early(ratio.index), self.loss.gamma),
         }
 
 
-def cell_ratios(cells: pd.DataFrame, steps: pd.Index, gamma: float) -> dict[str, float]:
+def early(steps: Iterable[int]) -> list[int]:
+    """The steps of the first fifth of a probe's looks, the very first left out."""
+    looks = sorted(set(steps))
+    return looks[1 : 1 + max(1, len(looks) // 5)]
+
+
+def cell_ratios(cells: pd.DataFrame, steps: Iterable[int], gamma: float) -> dict[str, float]:
     """What focal leaves of the squared error's gradient on background confidences, |c|^gamma (gamma + 2) / 2 (eq-ratio), over the looks at
     `steps`: its median, and the share of predictors with less than a tenth (`starved`)."""
-    background = cells[cells["background"] & cells["step"].isin(steps)]
+    background = cells[cells["background"] & cells["step"].isin(list(steps))]
     left = background["confidence"].abs() ** gamma * (gamma + 2) / 2
     return {"focal_to_mse_cell_early": float(left.median()), "starved_early": float((left < STARVED).mean())}
 
@@ -189,8 +195,15 @@ class NoiseProbe:
         if rows.empty:
             return float("nan")
         signal = ((rows["batch"] * rows["big"] - rows["micro_batch"] * rows["small"]) / (rows["batch"] - rows["micro_batch"])).mean()
-        noise = ((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean()
-        return float(noise / signal)
+        return float(self.covariance() / signal)
+
+    def covariance(self) -> float:
+        """The trace of the covariance of one image's gradient, averaged over the looks; NaN with nothing seen. It is positive but for
+        chance, where the squared signal that `scale` divides by can pass through 0."""
+        rows = self.table()
+        if rows.empty:
+            return float("nan")
+        return float(((rows["small"] - rows["big"]) / (1 / rows["micro_batch"] - 1 / rows["batch"])).mean())
 
 
 class ConflictProbe:

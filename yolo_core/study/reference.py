@@ -23,6 +23,7 @@ from yolo_core.study import experiments
 from yolo_core.study.canary import canary, compare
 from yolo_core.study.claims import CLAIMS
 from yolo_core.study.config import COARSEST, config_from_dict
+from yolo_core.study.kept import KEPT, keeps
 from yolo_core.study.locks import alone
 from yolo_core.study.paths import BUILD, ROOT
 from yolo_core.study.records import Run, read_run, write_run
@@ -34,7 +35,6 @@ FOLDER = ROOT / "records"
 AS_TODAY = {
     "787872dd0a740e39436d591c0da099a0c5989e30239c2136f897dd670c08b849": "726757b453d5a0488ea92ea63c85abe4ed39ccdd46585ede0dd3d3ce58e6a607"
 }
-TABLES = ("record.json", "curves.parquet", "epochs.parquet", "cells.parquet", "scores.parquet", "conflict.parquet", "detections.parquet")
 
 # In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
 # fine-tuning, the remedies; then what takes long or decides less, and last the two arms that take hours.
@@ -167,7 +167,7 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
         run = experiments.run(name, arm, profile, seed, progress=False, out=None if keep else out)
     except ArithmeticError as error:
         run = _failed(out, name, arm, profile, seed, error)
-    _store(run, place(profile, name, arm, seed, records))
+    _store(run, place(profile, name, arm, seed, records), profile)
     shutil.rmtree(out, ignore_errors=True)
     if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
         _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
@@ -247,14 +247,14 @@ def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
     return all(AS_TODAY.get(recorded[split], recorded[split]) == fingerprint for split, fingerprint in today.items())
 
 
-def _store(run: Run, folder: Path) -> None:
-    """Copy what is small beside its place, and move it there."""
+def _store(run: Run, folder: Path, profile: str) -> None:
+    """Copy what `kept.py` names beside its place, and move it there."""
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for table in TABLES:
-        if (run.folder / table).exists():
-            shutil.copy2(run.folder / table, draft / table)
+    for name in ("record.json", *(f"{table}.parquet" for table in KEPT if keeps(table, profile, run.config))):
+        if (run.folder / name).exists():
+            shutil.copy2(run.folder / name, draft / name)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
 

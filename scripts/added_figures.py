@@ -1,0 +1,38 @@
+"""Give old reference records the figures that runs have written since, computed from the tables they were stored with.
+
+    python scripts/added_figures.py FULL RECORDS
+
+FULL: a checkout's records/pocket from before the tables were thinned out (git show fe73f97), RECORDS: the records to complete. Added are
+`metrics.gradient_norm`, from each step's norm, and under `metrics.probes`, from the recorded cells, what focal leaves of the background
+gradient (median over cells) and the share of starved predictors. A figure that is there is left as it is; whatever needs weights stays out.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from yolo_core.study.probes import cell_ratios, early
+from yolo_core.study.train import norms
+
+
+def main(full: Path, records: Path) -> None:
+    done = 0
+    for file in sorted(records.glob("*/record.json")):
+        record, tables = json.loads(file.read_text()), full / file.parent.name
+        metrics, config = record["metrics"], record["config"]
+        if not metrics or not (tables / "curves.parquet").exists():
+            continue
+        found = {"gradient_norm": norms(pd.read_parquet(tables / "curves.parquet").to_dict("records"), config["clip_norm"])}
+        if (tables / "cells.parquet").exists() and "focal_to_mse_gradient_early" in metrics["probes"]:
+            cells = pd.read_parquet(tables / "cells.parquet")
+            metrics["probes"] = cell_ratios(cells, early(cells["step"]), config["gamma"]) | metrics["probes"]
+        record["metrics"] = found | metrics
+        file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        done += 1
+    print(f"{records}: {done} records completed")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

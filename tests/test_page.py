@@ -1,0 +1,65 @@
+"""What every page shares: the runs of both data sets, their means in words, and photographs only where they may be shown."""
+
+import pandas as pd
+import pytest
+from helpers_voc import write_tree
+
+from yolo_core.data.voc import VocData
+from yolo_core.study import experiments, figures, reference
+from yolo_core.study import page as page_module
+from yolo_core.study.page import Page
+from yolo_core.study.records import Run
+
+EXP_3 = ("focal", "mse")
+
+
+def stored(tmp_path, profile: str, values: dict[int, float]) -> list[Run]:
+    runs = []
+    for seed, value in values.items():
+        folder = tmp_path / f"{profile}-{seed}"
+        folder.mkdir()
+        columns = {"image": [0, 0, 2], "xmin": 0.1, "ymin": 0.1, "xmax": 0.6, "ymax": 0.6, "score": [0.9, 0.1, 0.3], "label": [3, 4, 5]}
+        pd.DataFrame(columns).to_parquet(folder / "detections.parquet")
+        runs.append(Run(folder, {"config": experiments.resolve(*EXP_3, profile, seed).to_dict(), "metrics": {"map": value}}))
+    return runs
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    runs = {"pocket": stored(tmp_path, "pocket", {0: 0.1, 1: 0.3}), "photographs": stored(tmp_path, "photographs", {0: 0.5})}
+    monkeypatch.setattr(reference, "stored", runs.get)
+    return runs
+
+
+def test_means_are_told_for_each_data_set_with_how_many_seeds_they_are_of(made):
+    page = Page("focal", "pocket")
+    assert page.mean(EXP_3) == {"emoji": "0.200 (n = 2)", "photographs": "0.500 (n = 1)"}
+    assert page.mean(("focal", "focal")) == {"emoji": "not run yet", "photographs": "not run yet"}
+    assert page.ratio(EXP_3, EXP_3) == {"emoji": "1.00 (n = 2)", "photographs": "1.00 (n = 1)"}
+
+
+def test_fresh_runs_compare_with_the_records_of_their_own_data_set(made):
+    assert Page("focal", "pocket").stored is made["pocket"] and Page("focal", "smoke").stored is made["pocket"]
+    assert Page("focal", "photographs").stored is made["photographs"]
+
+
+def test_the_words_say_whether_photographs_have_been_run(made, monkeypatch):
+    assert "squares: photographs" in Page("focal", "pocket").words["dots"]
+    monkeypatch.setattr(reference, "stored", {"pocket": made["pocket"], "photographs": []}.get)
+    assert "photographs are not run yet" in Page("focal", "pocket").words["dots"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_photographs_are_shown_from_the_readers_disk_and_not_where_they_are_forbidden(made, tmp_path, monkeypatch, allowed):
+    root, shown = write_tree(tmp_path / "tree", train=2, val=3), []
+    monkeypatch.setattr(page_module, "data_folder", lambda _: root)
+    monkeypatch.setattr(experiments, "profile_data", lambda *_, **__: (None, VocData(root, "val", 32)))
+    monkeypatch.setattr(figures, "show", lambda figure, about: shown.append(figure))
+    monkeypatch.setenv("YOLO_SHOW_PHOTOGRAPHS", "1" if allowed else "0")
+    Page("remedies", "smoke").photographs({"Exp 3": EXP_3}, "what it shows", count=3)
+    assert len(shown) == allowed
+    if allowed:
+        titles = [axes.get_title() for axes in shown[0].axes]
+        assert titles[:2] == ["annotated", "Exp 3"] and len(shown[0].axes) == 6
+        drawn = [text.get_text() for axes in shown[0].axes[1::2] for text in axes.texts]
+        assert drawn == ["boat 0.90", "bus 0.30"], "score 0.2 or more, on the picture they were found in"
