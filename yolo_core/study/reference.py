@@ -1,6 +1,7 @@
 """The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `records_folder`, `jobs`, `further`, `cheap`, `run_all`, `time_left`, `stored`, `same_scenes`, `check`.
+Inside: `PLAN`, `FOLDER`, `records_folder`, `jobs`, `further`, `cheap`, `run_all`, `time_left`, `seconds_by_arm`,
+`stored`, `same_scenes`, `check`.
 
 `make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
 run ends, whatever it says. A claim that the first seeds leave undecided gets two more, once (`further`); then arms whose runs take minutes
@@ -98,9 +99,7 @@ def cheap() -> Iterator[tuple[str, str, int]]:
             yield name, arm, seed
 
 
-def run_all(
-    profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Sequence[str] | None = None
-) -> int:
+def run_all(profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Sequence[str] | None = None) -> int:
     """Train and store what is missing, at most so many runs a worker; returns how many were trained by this process.
 
     Several workers share the processor's cores and never train the same run. records: the folder that holds the profile's records, the
@@ -141,7 +140,7 @@ def _work(profile: str, most: int | None, workers: int, records: Path | None, ar
 def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: int, records: Path | None = None) -> str:
     """How long the missing runs will take, in words: from the times of the stored runs of each arm, or, for an arm without one, from
     pocket's, stretched as the other arms are."""
-    here, there = _seconds(profile, records), _seconds("pocket")
+    here, there = seconds_by_arm(profile, records), seconds_by_arm("pocket")
     both = [here[arm] / there[arm] for arm in here.keys() & there.keys()]
     stretch = median(both) if both else 1.0
     known = [here.get(job[:2], there.get(job[:2], math.nan) * stretch) for job in missing]
@@ -150,7 +149,7 @@ def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: in
     return f"{len(missing)} runs are missing: about {hours:.1f} hours" + (f" and {unknown} runs of arms never timed" if unknown else "")
 
 
-def _seconds(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
+def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
     """The median time of the stored runs of each arm, as this machine or another took it."""
     found: dict[tuple[str, str], list[float]] = {}
     for run in stored(profile, records):
