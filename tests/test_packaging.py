@@ -114,7 +114,7 @@ def test_licences_are_those_the_project_states():
 
 
 def test_data_files_of_the_package_are_found_beside_its_modules():
-    """A wheel of the package folder carries them: nothing excludes *.json, and none lies outside the package."""
+    """A wheel of the package folder carries them: nothing excludes *.json or *.gz, and none lies outside the package."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert build == {"packages": ["yolo_core"]}
 

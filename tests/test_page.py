@@ -59,7 +59,7 @@ def test_photographs_are_shown_from_the_readers_disk_and_not_where_they_are_forb
     Page("remedies", "smoke").photographs({"Exp 3": EXP_3}, "what it shows", count=3)
     assert len(shown) == allowed
     if allowed:
-        titles = [axes.get_title() for axes in shown[0].axes]
+        titles = [axes.get_title(loc="left") for axes in shown[0].axes]
         assert titles[:2] == ["annotated", "Exp 3"] and len(shown[0].axes) == 6
         drawn = [text.get_text() for axes in shown[0].axes[1::2] for text in axes.texts]
         assert drawn == ["boat 0.90", "bus 0.30"], "score 0.2 or more, on the picture they were found in"

@@ -1,8 +1,9 @@
 """The reader of VOC trees on good input: boxes, pictures, splits, the cache, the loader, the download."""
 
+import http.client
+import io
 import json
 import pickle
-import socket
 import tarfile
 import urllib.error
 from pathlib import Path
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets.voc
-from helpers_voc import SIZE, annotation, image, obj, picture, split_file, write_tree, xml
+from helpers_voc import BASE, SIZE, annotation, image, obj, picture, split_file, write_tree, xml
 from PIL import Image
 from torchvision.datasets import VOCDetection
 from torchvision.transforms import v2
 
 from yolo_core.data import cache as cache_module
 from yolo_core.data import download as download_module
+from yolo_core.data import files as files_module
+from yolo_core.data import tree as tree_module
 from yolo_core.data.voc import CLASSES, VocData, check, download, loader, read_annotation, read_image
 from yolo_core.errors import InputError
 
@@ -156,6 +159,12 @@ def test_targets_are_normalised_and_keep_difficult_objects(tmp_path):
     assert target["labels"].tolist() == [CLASSES.index("dog"), CLASSES.index("cat")]
     assert target["difficult"].tolist() == [False, True]
     assert [len(t["labels"]) for t in data.targets] == [0, 1, 2]
+
+
+def test_targets_read_without_pictures_are_those_read_with_them(tmp_path):
+    found, reference = tree_module.targets(write_tree(tmp_path, train=4), "train"), VocData(tmp_path, "train", 8).targets
+    assert [set(target) for target in found] == [set(target) for target in reference]
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(found, reference, strict=True) for key in a)
 
 
 def test_a_split_without_any_object_is_read(tmp_path):
@@ -366,18 +375,30 @@ def archive(tmp_path, monkeypatch):
     md5 = torchvision.datasets.utils.calculate_md5(str(path))
     entry = {"url": "https://voc.example/voc.tar", "filename": "voc.tar", "md5": md5, "base_dir": "VOCdevkit/VOC2012"}
     monkeypatch.setitem(download_module.DATASET_YEAR_DICT, "2012", entry)
-    monkeypatch.setattr(torchvision.datasets.utils, "_get_redirect_url", lambda url, max_hops: url)
+    monkeypatch.setitem(download_module.SIZES, "2012", path.stat().st_size)
     return path
 
 
-def serve(monkeypatch, content: bytes, error: Exception | None = None):
-    def retrieve(url, filename):
-        assert socket.getdefaulttimeout() is not None
-        Path(filename).write_bytes(content)
-        if error:
-            raise error
+class Answer(io.BytesIO):
+    """What a host sends: the bytes it holds, then an error if there is one."""
 
-    monkeypatch.setattr(torchvision.datasets.utils, "_urlretrieve", retrieve)
+    status, error = 200, None
+
+    def read(self, size=-1):
+        content = super().read(size)
+        if not content and self.error:
+            raise self.error
+        return content
+
+
+def serve(monkeypatch, content: bytes, error: Exception | None = None):
+    def answer(request, timeout):
+        assert request.full_url == "https://voc.example/voc.tar" and 0 < timeout < 60
+        sent = Answer(content)
+        sent.error = error
+        return sent
+
+    monkeypatch.setattr(files_module, "urlopen", answer)
 
 
 def test_a_download_ends_in_a_tree_that_both_readers_open(tmp_path, archive, monkeypatch):
@@ -398,14 +419,27 @@ def test_an_archive_fetched_by_hand_is_used(tmp_path, archive, monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [urllib.error.URLError("no such host"), TimeoutError("timed out"), ConnectionResetError("reset"), None],
-    ids=["unknown host", "silence", "cut off", "another file"],
+    [urllib.error.URLError("no such host"), TimeoutError("timed out"), http.client.IncompleteRead(b""), None],
+    ids=["unknown host", "silence", "cut off", "too short a file"],
 )
-def test_a_failed_download_tells_the_manual_way_and_leaves_nothing(tmp_path, archive, monkeypatch, error):
-    serve(monkeypatch, archive.read_bytes()[:1000], error)
+def test_a_failed_download_tells_the_manual_way_and_keeps_what_came(tmp_path, archive, monkeypatch, error):
+    whole = archive.read_bytes()
+    serve(monkeypatch, whole[:1000], error)
     with pytest.raises(InputError, match=r"https://voc.example/voc.tar by other means \(md5 [0-9a-f]{32}\), put it at .*voc.tar"):
         download(tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == [] and socket.getdefaulttimeout() is None
+    (part,) = (tmp_path / "out").iterdir()
+    assert part.name == "voc.tar.part" and part.read_bytes() == whole[:1000]
+
+
+def test_an_archive_without_a_tree_is_told_and_kept(tmp_path, archive, monkeypatch):
+    (tmp_path / "out").mkdir()
+    with tarfile.open(tmp_path / "out" / "voc.tar", "w") as tar:
+        tar.add(archive, "VOCdevkit/nothing")
+    md5 = torchvision.datasets.utils.calculate_md5(str(tmp_path / "out" / "voc.tar"))
+    monkeypatch.setitem(download_module.DATASET_YEAR_DICT["2012"], "md5", md5)
+    with pytest.raises(InputError, match="voc.tar: could not be unpacked .*; make room"):
+        download(tmp_path / "out")
+    assert not (tmp_path / "out" / BASE).exists() and (tmp_path / "out" / "voc.tar").exists()
 
 
 def test_a_wrong_archive_fetched_by_hand_is_refused_and_not_overwritten(tmp_path, archive, monkeypatch):

@@ -42,7 +42,7 @@ class DataEmoji:
 
 @dataclass(frozen=True)
 class DataVoc:
-    """Download Pascal VOC 2012 (2 GB) by torchvision."""
+    """Download Pascal VOC 2012 (2 GB)."""
 
     out: Path
     """Folder to put VOCdevkit into."""
@@ -51,6 +51,22 @@ class DataVoc:
         from yolo_core.data import voc
 
         print(voc.download(self.out))
+        return 0
+
+
+@dataclass(frozen=True)
+class DataPhotographs:
+    """Make the photographs, 240 px, from the archives of VOC 2007, VOC 2012 and COCO 2017 val, downloading those that lack (4 GB)."""
+
+    out: Path
+    """Folder to put VOCdevkit into."""
+    archives: Path | None = None
+    """Folder where archives lie and downloads go; archives in the --out folder if not given."""
+
+    def __call__(self) -> int:
+        from yolo_core.data import photographs
+
+        print(photographs.make(self.out, self.archives))
         return 0
 
 
@@ -219,11 +235,34 @@ class Claims:
     json: bool = False
 
     def __call__(self) -> int:
-        from yolo_core.study import experiments, reference, verdicts
+        from yolo_core.study import experiments, reference, register_page, verdicts
 
-        runs = experiments.finished(self.profile) if self.own else reference.stored(self.profile)
-        findings = verdicts.register((run.record for run in runs), experiments.profile_of(self.profile).data[0])
-        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else verdicts.markdown(findings))
+        data = experiments.profile_of(self.profile).data[0]
+        if self.own:
+            findings = verdicts.register((run.record for run in experiments.finished(self.profile)), data)
+        else:
+            findings = reference.findings(self.profile)
+            for name, why in reference.foreign(self.profile).items():
+                print(f"{reference.records_folder(self.profile) / name}: passed over, {why}", file=sys.stderr)
+        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else register_page.markdown(findings))
+        return 0
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Draw the register as one picture, wide and narrow, from the committed records: what the README shows."""
+
+    out: Path | None = None
+    """Folder of forest.svg and forest-narrow.svg; that of the book's pictures if not given."""
+
+    def __call__(self) -> int:
+        from yolo_core.study import forest, reference
+
+        out = self.out or forest.FOLDER
+        if not out.is_dir():
+            raise InputError(f"{out}: expected a folder to draw into, and there is none; name another --out")
+        findings = [finding for profile in reference.JUDGED for finding in reference.findings(profile)]
+        print("\n".join(map(str, forest.write(out, findings))))
         return 0
 
 
@@ -420,6 +459,7 @@ class Links:
 Data = (
     Annotated[DataEmoji, tyro.conf.subcommand("emoji")]
     | Annotated[DataVoc, tyro.conf.subcommand("voc")]
+    | Annotated[DataPhotographs, tyro.conf.subcommand("photographs")]
     | Annotated[DataCheck, tyro.conf.subcommand("check")]
 )
 
@@ -441,6 +481,7 @@ Command = (
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Claims, tyro.conf.subcommand("claims")]
+    | Annotated[Forest, tyro.conf.subcommand("forest")]
     | Annotated[Reference, tyro.conf.subcommand("reference")]
     | Annotated[Established, tyro.conf.subcommand("established")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]

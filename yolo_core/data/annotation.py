@@ -1,16 +1,17 @@
-"""One VOC annotation: an XML file read into tensors, or refused in one sentence.
+"""One VOC annotation: an XML file read into tensors, or refused in one sentence; and written.
 
-Inside: `CLASSES` (VOC's 20), `DRAWN`, `Annotation`, `read_annotation` (the first fault raises) and `scan` (all faults listed).
+Inside: `CLASSES` (VOC's 20), `DRAWN`, `Annotation`, `read_annotation` (the first fault raises), `scan` (all faults listed), `to_xml`.
 
 VOC counts pixels from 1 and includes both ends; here boxes are continuous, [xmin - 1, xmax), so that a width is
 xmax - xmin + 1 and IoU needs no "+ 1" (Everingham & Winn, The PASCAL VOC 2012 Development Kit).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
 
 import torch
 from defusedxml import DefusedXmlException
@@ -47,27 +48,28 @@ class Annotation:
     difficult: Bool[Tensor, "n"]
 
 
-def read_annotation(path: Path | str) -> Annotation:
+def read_annotation(path: Path | str, content: bytes | None = None) -> Annotation:
     """Read one VOC XML file; raises `InputError` on its first fault.
 
     A box may reach one pixel over the edge, as rounding leaves it: it is clipped to the picture. Farther out is an error.
     Coordinates may be fractions (some of VOC's are). A missing `difficult` means 0. Only `object/bndbox` counts: the boxes
-    of `part` elements (heads, hands, feet) are not objects.
+    of `part` elements (heads, hands, feet) are not objects. `content` is the file's bytes where they lie in an archive: `path` then
+    only names it.
     """
-    annotation, faults = scan(path)
+    annotation, faults = scan(path, content)
     if annotation is None or faults:
         raise InputError(faults[0])
     return annotation
 
 
-def scan(path: Path | str) -> tuple[Annotation | None, list[str]]:
+def scan(path: Path | str, content: bytes | None = None) -> tuple[Annotation | None, list[str]]:
     """Read one VOC XML file as far as it can be read: the sound objects, and one sentence a fault.
 
     The annotation is None where the file itself or its size cannot be used.
     """
     path = Path(path)
     try:
-        tree = _parse(path)
+        tree = _parse(path, content)
         size = _only(tree, "size", f"{path}: the annotation")
         width, height = (_side(size, tag, path) for tag in ("width", "height"))
     except InputError as error:
@@ -81,6 +83,30 @@ def scan(path: Path | str) -> tuple[Annotation | None, list[str]]:
     return Annotation(path.stem, width, height, *_tensors(objects)), faults
 
 
+def to_xml(image: str, size: tuple[int, int], source: Mapping[str, str], objects: Iterable[tuple[str, Sequence[int], bool, bool]]) -> str:
+    """The document of one picture, in VOC's layout, without a last newline.
+
+    `size` is (width, height) in pixels, `source` the children of <source>. An object is its class's name, its box (xyxy, continuous
+    whole pixels: written 1-based inclusive), whether it is truncated, and whether it is difficult.
+    """
+    root = Element("annotation")
+    _add(root, folder="VOC2012", filename=f"{image}.jpg")
+    _add(SubElement(root, "source"), **source)
+    _add(SubElement(root, "size"), width=size[0], height=size[1], depth=3)
+    _add(root, segmented=0)
+    for name, (x0, y0, x1, y1), truncated, difficult in objects:
+        node = SubElement(root, "object")
+        _add(node, name=name, pose="Unspecified", truncated=int(truncated), difficult=int(difficult))
+        _add(SubElement(node, "bndbox"), xmin=x0 + 1, ymin=y0 + 1, xmax=x1, ymax=y1)
+    indent(root, "\t")
+    return tostring(root, encoding="unicode")
+
+
+def _add(node: Element, **children: object) -> None:
+    for tag, text in children.items():
+        SubElement(node, tag).text = str(text)
+
+
 def _tensors(objects: Iterable[tuple[list[float], int, bool]]) -> tuple[Tensor, Tensor, Tensor]:
     boxes, labels, difficult = zip(*objects, strict=True) if objects else ((), (), ())
     return (
@@ -90,11 +116,11 @@ def _tensors(objects: Iterable[tuple[list[float], int, bool]]) -> tuple[Tensor, 
     )
 
 
-def _parse(path: Path) -> Element:
+def _parse(path: Path, content: bytes | None) -> Element:
     """The root of the document, which must be `annotation`. Walked with find, never by recursion: depth is harmless."""
     restore = "restore the file from its source, or take its id out of the split files"
     try:
-        root = SafeTree.parse(path).getroot()
+        root = SafeTree.parse(path if content is None else BytesIO(content)).getroot()
     except DefusedXmlException:  # a ValueError too, so it comes first
         raise InputError(f"{path}: declares XML entities, which no VOC annotation needs and attacks use; remove the DOCTYPE.") from None
     except OSError as error:

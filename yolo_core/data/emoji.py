@@ -10,21 +10,19 @@ import importlib.metadata
 import io
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from yolo_core.data.annotation import CLASSES, DRAWN
+from yolo_core.data.annotation import CLASSES, DRAWN, to_xml
+from yolo_core.data.files import in_place_of
 from yolo_core.data.glyphs import GLYPHS, STYLES
 from yolo_core.data.scene import Scene, compose
 from yolo_core.errors import InputError
@@ -62,7 +60,7 @@ def generate(
         if progress:
             print(f"{out}: these scenes are there already")
         return
-    with _in_place_of(out) as folder:
+    with in_place_of(out) as folder:
         voc = folder / "VOCdevkit" / "VOC2012"
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (voc / name).mkdir(parents=True)
@@ -114,24 +112,10 @@ def _write(voc: Path, task: tuple[str, range], size: int, seed: int, style: str)
 
 
 def _annotation(name: str, scene: Scene, size: int) -> str:
-    """The scene's XML, as VOC's own: corners in 1-based inclusive pixels."""
-    root = ElementTree.Element("annotation")
-    _add(root, folder="VOC2012", filename=f"{name}.jpg")
-    _add(ElementTree.SubElement(root, "source"), database="EmojiVOC", annotation="EmojiVOC", image="drawn")
-    _add(ElementTree.SubElement(root, "size"), width=size, height=size, depth=3)
-    _add(root, segmented=0)
-    for item in scene.items:
-        node = ElementTree.SubElement(root, "object")
-        _add(node, name=CLASSES[item.label], pose="Unspecified", truncated=int(item.truncated), difficult=int(item.difficult(size)))
-        x0, y0, x1, y1 = item.box
-        _add(ElementTree.SubElement(node, "bndbox"), xmin=x0 + 1, ymin=y0 + 1, xmax=x1, ymax=y1)
-    ElementTree.indent(root, "\t")
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _add(node: ElementTree.Element, **children: object) -> None:
-    for tag, text in children.items():
-        ElementTree.SubElement(node, tag).text = str(text)
+    """The scene's XML."""
+    source = {"database": "EmojiVOC", "annotation": "EmojiVOC", "image": "drawn"}
+    objects = [(CLASSES[item.label], item.box, item.truncated, item.difficult(size)) for item in scene.items]
+    return to_xml(name, (size, size), source, objects) + "\n"
 
 
 def _name(split: str, index: int) -> str:
@@ -171,23 +155,6 @@ def _is_there(out: Path, asked: dict) -> bool:
         differ = ", ".join(f"{key} {found.get(key)} in place of {asked[key]}" for key in different)
         raise InputError(f"{out}: holds other EmojiVOC scenes ({differ}); delete the folder, or name another one.")
     return True
-
-
-@contextmanager
-def _in_place_of(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place at the end, or disappears where something goes wrong."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
-    try:
-        yield folder
-        folder.chmod(0o755)
-        os.replace(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _readme(asked: dict) -> str:

@@ -5,6 +5,7 @@ Inside: `decode` (full size, for looking and checking) and `read_image` (squashe
 EXIF orientation is not applied: VOC's boxes are in stored pixels, and torchvision's reader leaves it alone too.
 """
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +20,16 @@ from yolo_core.errors import InputError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
 
 
-def decode(path: Path | str) -> Image.Image:
+def decode(path: Path | str, content: bytes | None = None) -> Image.Image:
     """Decode a picture wholly, as RGB in stored pixels: grey, palette, CMYK and 16-bit are converted, alpha is dropped.
 
-    Raises `InputError` for what is missing, empty, truncated, not a picture, larger than Pillow's limit against
-    decompression bombs, or named .jpg while holding another format.
+    `content` is the file's bytes where they lie in an archive: `path` then only names it. Raises `InputError` for what is missing,
+    empty, truncated, not a picture, larger than Pillow's limit against decompression bombs, or named .jpg while holding another format.
     """
     path = Path(path)
     restore = "replace it by a sound copy, or take its id out of the split files"
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
             kind, (width, height) = image.format, image.size
             if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError  # Pillow itself only warns up to twice its limit
@@ -46,7 +47,7 @@ def decode(path: Path | str) -> Image.Image:
     except FileNotFoundError:
         raise InputError(f"{path}: the picture does not exist; {restore}.") from None
     except Image.UnidentifiedImageError:
-        what = "an empty file" if path.stat().st_size == 0 else "something else"
+        what = "an empty file" if not (path.stat().st_size if content is None else content) else "something else"
         raise InputError(f"{path}: expected a picture, got {what}; {restore}.") from None
     except Exception as error:  # decoders fed hostile bytes raise anything: OSError, SyntaxError, struct.error, ...
         raise InputError(f"{path}: the picture cannot be decoded ({error}); {restore}.") from error

@@ -1,6 +1,7 @@
 """What the boxes of a detection data set look like, as counts, and how far two data sets are apart.
 
-Inside: `Statistics` (the aggregates), `summarise` (from targets), `distance` (between two), `voc2012` (the ones shipped).
+Inside: `Statistics` (the aggregates), `summarise` (from targets), `distance` (between two), `voc2012` and `photographs` (the ones
+shipped), `photographs_ceiling`.
 
 Everything is a histogram or a count, so that thousands of annotations fit in a few kilobytes, two data sets of different
 length can be drawn over each other, and no single annotation is given away.
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 FILE = Path(__file__).with_name("voc2012_statistics.json")
+PHOTOGRAPHS = Path(__file__).with_name("photographs_statistics.json")
 GRID = 7  # cells a side: YOLOv1's S
 MOST = 20  # the last entry of `per_image` holds images of MOST objects or more
 SIZE_EDGES = np.linspace(0.0, 1.0, 51)  # sqrt of the box's share of the image
@@ -129,6 +131,17 @@ def distance(a: Statistics, b: Statistics) -> dict[str, float]:
 def voc2012(split: str = "train") -> Statistics:
     """The aggregates of Pascal VOC 2012's own `train` or `val` split (scripts/voc2012_statistics.py made them)."""
     return Statistics.from_dict(json.loads(FILE.read_text())["statistics"][split])
+
+
+@cache
+def photographs(split: str = "train") -> Statistics:
+    """The aggregates of the photographs' `train` or `val` split, all 7,591 (scripts/photographs.py made them)."""
+    return Statistics.from_dict(json.loads(PHOTOGRAPHS.read_text())["statistics"][split])
+
+
+def photographs_ceiling(split: str = "val") -> float:
+    """The mAP@.5 that YOLOv1's grid allows on the photographs' `train` or `val` split: `detector.grid.ceiling` of its targets."""
+    return json.loads(PHOTOGRAPHS.read_text())["ceiling"][split]
 
 
 def _histogram(values: Float[np.ndarray, " n"], edges: Float[np.ndarray, " edges"]) -> list[int]:

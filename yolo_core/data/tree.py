@@ -1,16 +1,19 @@
 """A VOC tree on disk: `root/VOCdevkit/VOC2012` with JPEGImages, Annotations and ImageSets/Main.
 
-Inside: `Split` (torchvision's VOCDetection over a checked split), `read_ids`, `check` (every fault of a tree).
+Inside: `Split` (torchvision's VOCDetection over a checked split), `targets` (what it is annotated with), `read_ids`, `check` (every
+fault of a tree).
 """
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from torchvision.datasets import VisionDataset, VOCDetection
 from tqdm import tqdm
 
-from yolo_core.data.annotation import Annotation, scan
+from yolo_core.data.annotation import Annotation, read_annotation, scan
 from yolo_core.data.picture import decode
 from yolo_core.errors import InputError
 
@@ -44,6 +47,15 @@ class Split(VOCDetection):
                     f"{self.file}: {len(missing)} of its {len(self)} {kind} are missing, the first is {missing[0]}; "
                     "restore them, or take their ids out of the split file."
                 )
+
+
+def targets(root: Path | str, split: str) -> list[dict[str, Tensor]]:
+    """One dict a picture, as `VocData.targets` has them (`boxes` xyxy in [0, 1], `labels`, `difficult`), and no picture is decoded."""
+    found = [read_annotation(path) for path in Split(root, split).annotations]
+    sizes = [torch.tensor([a.width, a.height, a.width, a.height]) for a in found]
+    return [
+        {"boxes": (a.boxes / size).clamp(0, 1), "labels": a.labels, "difficult": a.difficult} for a, size in zip(found, sizes, strict=True)
+    ]
 
 
 def _base(root: Path) -> Path:

@@ -2,7 +2,8 @@
 
 Inside: `error_types`, `KINDS`.
 
-The kinds are those of TIDE (Bolya et al., 2020): what mAP adds up into one number is told apart.
+The kinds are named after TIDE's (Bolya et al., 2020), and counted. TIDE differs: it says what mAP each kind costs, asks for class errors
+before duplicates, and calls an object missed only where no detection of another class or of a bad box covers it.
 """
 
 from collections import Counter

@@ -54,7 +54,7 @@ def signed_root(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 
 def quality_focal(logits: Float[Tensor, "*n"], quality: Float[Tensor, "*n"], gamma: float = 2.0) -> Float[Tensor, "*n"]:
-    """|quality - sigmoid(logit)|^gamma times cross-entropy (eq-quality; Li et al., 2020, equation 6, with beta for gamma).
+    """|quality - sigmoid(logit)|^gamma times cross-entropy (eq-quality; Li et al., 2020, equation 2, with beta for gamma).
 
     Its slope where the quality is 0 is eq-quality-slope; at small scores, eq-quality-small.
     """

@@ -31,7 +31,7 @@ def squared_box(predicted: Float[Tensor, "p 4"], truth: Float[Tensor, "p 4"], st
 
 
 def distribution_focal(logits: Float[Tensor, "p 4 k"], distance: Float[Tensor, "p 4"]) -> Float[Tensor, "p"]:
-    """Cross-entropy with the two bins around each distance, weighted by nearness, mean over the four sides (Li et al., 2020, equation 7).
+    """Cross-entropy with the two bins around each distance, weighted by nearness, mean over the four sides (Li et al., 2020, equation 6).
 
     Distances are in strides; those beyond the bins are moved to the last (eq-dfl).
     """

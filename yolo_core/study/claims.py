@@ -34,6 +34,11 @@ class Claim:
     upper: float | None = None  # the claim says: above the threshold and below this
     overturn: str = ""  # what would change our mind
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The threshold, or both ends of a claimed range."""
+        return (self.threshold,) if self.upper is None else (self.threshold, self.upper)
+
 
 # Below this mAP an arm stands at the floor: its ratio to another says nothing.
 FLOOR = 0.02

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from yolo_core.data import emoji
+from yolo_core.data.tree import BASE
 from yolo_core.data.voc import VocData
 from yolo_core.detector.heads import logit
 from yolo_core.errors import InputError
@@ -45,6 +46,12 @@ class Profile:
     volumes: Mapping[str, int] = field(default_factory=dict)  # training scenes of the arms on a share of the set
     data: tuple[str, str] = ("EmojiVOC", "emoji")  # what its pictures are, and the `data` command that makes them
     on: str = ""  # the profile whose pictures it works on; empty: its own
+    pictures: tuple[int, int] | None = None  # in train and val, of a tree that has to be there
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many pictures are in train and in val."""
+        return self.pictures or (self.train_images or 0, self.val_images or 0)
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ PROFILES: dict[str, Profile] = {
         per_experiment=MappingProxyType({"finetune": changes(epochs=1, score_epochs=1, probe_steps=75)}),
         volumes=changes(quarter=1592, half=3185),
         data=("photographs (VOC 2007, VOC 2012, COCO)", "photographs"),
+        pictures=(6370, 1221),
     ),
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
@@ -103,6 +111,7 @@ PROFILES: dict[str, Profile] = {
         per_experiment=ON_THE_CARD,
         volumes=changes(quarter=1429, half=2858),
         data=("Pascal VOC 2012", "voc"),
+        pictures=(5717, 5823),
     ),
 }
 
@@ -298,7 +307,7 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     chosen = profile_of(profile)
     folder = data_folder(chosen.on or profile)
     if chosen.train_images is None:
-        if not folder.exists():
+        if not (folder / BASE).exists():
             what, command = chosen.data
             raise InputError(f"{folder}: no {what} there; run `python -m yolo_core data {command} --out {folder}`")
         return folder

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from yolo_core.data.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from yolo_core.data.voc import CLASSES
-from yolo_core.study.verdicts import told
+from yolo_core.study.register_page import answer, by_claim, short
 
 INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
@@ -336,20 +336,16 @@ def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Imag
     return figure
 
 
-def claims_table(pairs: Sequence[tuple[Any, ...]]) -> HTML:
-    """The findings of each sentence, one a data set, as an HTML table: the sentence, the prediction, and for each set the verdict, why
-    there is none, the effect with its interval, the seeds."""
+def claims_table(findings: Sequence[Any]) -> HTML:
+    """Findings as an HTML table, a row a sentence: the prediction, and the answer of each data set, one or several."""
     rows = [
-        {"id": pair[0].claim.id, "claim": pair[0].claim.sentence, "prediction": pair[0].claim.prediction}
-        | {f.data.split(" (")[0]: _verdict_cell(f) for f in pair}
-        for pair in pairs
+        {"id": same[0].claim.id, "claim": same[0].claim.sentence, "prediction": same[0].claim.prediction}
+        | {short(f.data): answer(f, _badge) + (f" ({f.why})" if f.seeds and f.why else "") for f in same}
+        for same in by_claim(findings)
     ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
         return HTML(pd.DataFrame(rows).to_html(index=False, border=0, justify="left", escape=False))
 
 
-def _verdict_cell(finding: Any) -> str:
-    """A verdict with its figures, for one cell of a table."""
-    seeds = f", {len(finding.seeds)} seeds" if finding.seeds else ""
-    why = f" ({finding.why})" if finding.why and finding.seeds else ""
-    return f'<span class="verdict-{finding.verdict.lower()}">{finding.verdict}</span> {told(finding)}{seeds}{why}'
+def _badge(finding: Any) -> str:
+    return f'<span class="verdict-{finding.verdict.lower()}">{finding.verdict}</span>'

@@ -48,9 +48,8 @@ class Page:
 
     def verdicts(self, ids: Collection[str] = ()) -> HTML:
         """The verdicts of the sentences argued on this page, or of those named, on both data sets."""
-        both = (self.findings(name) for name in SETS)
-        pairs = [pair for pair in zip(*both, strict=True) if pair[0].claim.id in ids or pair[0].claim.page == f"notebooks/{self.name}"]
-        return figures.claims_table(pairs)
+        both = [finding for data in SETS for finding in self.findings(data)]
+        return figures.claims_table([f for f in both if f.claim.id in ids or f.claim.page == f"notebooks/{self.name}"])
 
     def findings(self, data: str = "EmojiVOC") -> list[Finding]:
         """Every sentence as the runs on a data set judge it."""

@@ -4,7 +4,7 @@ Inside: `build` (stage, run the notebooks, gather the numbers, build strict HTML
 exit status), `PublishError`.
 
 Everything a profile produces lies under `_build/<profile>`: `notebooks/` as executed, `numbers/`, `execution.json`,
-`src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`. A step whose inputs
+`drawn/`, `src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`. A step whose inputs
 have not changed is passed over; a step that fails leaves the last good pages where they were.
 """
 
@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.metadata import files as files_of
 from importlib.util import find_spec
@@ -79,23 +78,18 @@ def prepare(profile: str) -> None:
 
 
 def conclude(profile: str) -> dict[str, dict]:
-    """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build."""
-    from yolo_core.study import experiments, reference, verdicts
+    """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
+    Its picture is drawn into the profile's folder `drawn`."""
+    from yolo_core.study import experiments, forest, reference, register_page, released, verdicts
 
-    runs = {"reference": reference.stored("pocket"), "own": experiments.finished(profile)}
-    found = {name: verdicts.register(run.record for run in some) for name, some in runs.items()}
-    counted = Counter(f.verdict for f in found["reference"])
-    first, more = len(reference.SEEDS), len(reference.MORE_SEEDS)
-    chance = {"chance_once": verdicts.chance_of_a_verdict(first), "chance": verdicts.chance_of_a_verdict(first, more)}
-    waiting = [f.claim.id for f in found["reference"] if f.undecided and len(f.seeds) < first + more]
+    judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
+    own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
+    runs = {register_page.short(experiments.profile_of(name).data[0]): reference.stored(name) for name in reference.JUDGED}
+    forest.write(_made(BUILD / profile / "drawn"), judged)
     return {
-        "claims": {name: verdicts.markdown(findings) for name, findings in found.items()}
-        | {"cards": verdicts.cards(found["reference"])}
-        | {verdict.lower(): str(counted[verdict]) for verdict in ("HOLDS", "FAILS", "INCONCLUSIVE")}
-        | {"total": str(len(found["reference"])), "runs": str(len(runs["reference"]))}
-        | {"first_seeds": str(first), "all_seeds": str(first + more), "waiting": ", ".join(waiting) or "none"}
-        | {name: f"{100 * share:.0f} %" for name, share in chance.items()},
-        "verdicts": verdicts.summary(found["reference"]),
+        "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
+        | {"forest": forest.html(judged), "released": released.table(runs)},
+        "verdicts": register_page.summary(judged),
         "hostile": hostile(),
     }
 
@@ -185,6 +179,8 @@ def _stage(notebooks: list[str], out: Path, root: Path) -> None:
     for name in notebooks:
         shutil.copy2(output(out, name), source / name)
     write_json(source / "numbers.json", merge([out / "numbers", *(numbers_of(out, name) for name in notebooks)]))
+    for picture in (out / "drawn").glob("*"):  # by this build, in the place of those that were committed
+        shutil.copy2(picture, source / "book" / "_static")
     extra = _made(source / "_extra" / "mathjax")
     shutil.copy2(_mathjax(), extra)
     shutil.copy2(Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js", extra.parent)

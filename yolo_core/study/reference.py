@@ -1,7 +1,7 @@
 """The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `records_folder`, `jobs`, `further`, `cheap`, `run_all`, `time_left`, `seconds_by_arm`,
-`stored`, `same_scenes`, `check`.
+Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `cheap`, `run_all`, `time_left`, `seconds_by_arm`, `stored`,
+`foreign`, `findings`, `same_scenes`, `check`.
 
 `make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
 run ends, whatever it says. A claim that the first seeds leave undecided gets two more, once (`further`); then arms whose runs take minutes
@@ -12,6 +12,7 @@ a record as long as its arm's canary sings the same (`check`).
 import json
 import math
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +21,7 @@ from statistics import median
 import torch
 from tqdm.auto import tqdm
 
+from yolo_core.errors import InputError
 from yolo_core.study import experiments
 from yolo_core.study.canary import canary, compare
 from yolo_core.study.claims import CLAIMS
@@ -28,9 +30,10 @@ from yolo_core.study.kept import KEPT, keeps
 from yolo_core.study.locks import alone
 from yolo_core.study.paths import BUILD, ROOT
 from yolo_core.study.records import Run, read_run, write_run
-from yolo_core.study.verdicts import FRESH_SEEDS, MORE_SEEDS, SEEDS, register
+from yolo_core.study.verdicts import FRESH_SEEDS, MORE_SEEDS, SEEDS, Finding, register
 
 FOLDER = ROOT / "records"
+JUDGED = ("pocket", "photographs")  # the profiles whose records the pages judge by, side by side
 # Until scenes were drawn alike on every processor, those with AVX-512 drew three of pocket's 4,800 training scenes otherwise (1457, 2055,
 # 3521: the last bit of an exponential decides a pose). What was trained on those counts as trained on today's.
 AS_TODAY = {
@@ -259,8 +262,43 @@ def _store(run: Run, folder: Path, profile: str) -> None:
 
 
 def stored(profile: str, records: Path | None = None) -> list[Run]:
-    """The committed runs of a profile, by name; weights are not among them."""
-    return [read_run(path.parent) for path in sorted(records_folder(profile, records).glob("*/record.json"))]
+    """The committed runs of a profile, by name; weights are not among them. What is `foreign` there is passed over."""
+    return _sorted(profile, records)[0]
+
+
+def foreign(profile: str, records: Path | None = None) -> dict[str, str]:
+    """Why a record that lies among the profile's is no evidence, by its name: it is of another configuration than its arm has today under
+    this profile, another profile's for instance, or of other pictures than most of the records there."""
+    return _sorted(profile, records)[1]
+
+
+def _sorted(profile: str, records: Path | None) -> tuple[list[Run], dict[str, str]]:
+    runs = [read_run(path.parent) for path in sorted(records_folder(profile, records).glob("*/record.json"))]
+    why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
+    seen = {run.folder.name: _splits(run) for run in runs if run.folder.name not in why}
+    usual = Counter(seen.values()).most_common(1)
+    why |= {name: "of other pictures" for name, splits in seen.items() if splits != usual[0][0]}
+    return [run for run in runs if run.folder.name not in why], why
+
+
+def _is_planned(run: Run, profile: str) -> bool:
+    """Whether today's profile has an arm of exactly this configuration."""
+    c = run.config
+    try:
+        return c == experiments.resolve(c.experiment, c.arm, profile, c.seed)
+    except InputError:  # an arm that is gone
+        return False
+
+
+def _splits(run: Run) -> tuple[str, ...]:
+    """What a run saw, as today's records would name it."""
+    prints = run.record["data"]["fingerprints"]
+    return tuple(AS_TODAY.get(str(prints.get(split)), str(prints.get(split))) for split in ("train", "val"))
+
+
+def findings(profile: str, records: Path | None = None) -> list[Finding]:
+    """Every claim, judged by the profile's stored runs."""
+    return register((run.record for run in stored(profile, records)), experiments.profile_of(profile).data[0])
 
 
 def check(profile: str, records: Path | None = None) -> dict[str, str]:

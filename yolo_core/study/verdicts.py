@@ -1,7 +1,6 @@
 """The register: what runs say of every claim.
 
-Inside: `Finding`, `judge`, `register`, `MIN_SEEDS`; `told`, `badge`, `markdown`, `cards` and `summary` for the pages; `interval_95`,
-`chance_of_a_verdict`.
+Inside: `Finding`, `judge`, `register`, `verdict_of`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words: register_page.py.
 
 A verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the threshold, FAILS
 if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds. Where `MORE_SEEDS` were added the interval
@@ -84,7 +83,7 @@ class Finding:
             "scope": self.scope,
             "arms": [f"{experiment}/{arm}" for experiment, arm in c.arms],
             "prediction": c.prediction,
-            "threshold": c.threshold if c.upper is None else [c.threshold, c.upper],
+            "threshold": c.threshold if c.upper is None else list(c.bounds),
             "seeds": list(self.seeds),
             "effect": None if math.isnan(self.effect) else self.effect,
             "interval": None if self.interval is None or any(map(math.isnan, self.interval)) else self.interval,
@@ -145,7 +144,7 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
     interval = interval_95(effects, error)
     verdict: Verdict = "INCONCLUSIVE"
     if interval is not None and len(seeds) >= MIN_SEEDS and all(map(math.isfinite, interval)):
-        verdict = _verdict(claim, *interval)
+        verdict = verdict_of(claim, *interval)
     effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
     resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
@@ -181,9 +180,9 @@ def _error_of(finding: Finding) -> float:
     the nearer bound where there are two; scaled up for a second look, whose level is stricter. 1 where there is no verdict to test."""
     if len(finding.seeds) < MIN_SEEDS or not all(map(math.isfinite, finding.effects)):
         return 1.0
-    n, bounds = len(finding.effects), [b for b in (finding.claim.threshold, finding.claim.upper) if b is not None]
+    n = len(finding.effects)
     deviation = np.std(finding.effects, ddof=1) / math.sqrt(n)
-    distance = min(abs(finding.effect - bound) for bound in bounds)
+    distance = min(abs(finding.effect - bound) for bound in finding.claim.bounds)
     p = 2 * float(stdtr(n - 1, -distance / deviation)) if deviation > 0 else float(distance == 0)
     return min(1.0, p * FIRST_LOOK / (1 - finding.level))
 
@@ -199,7 +198,7 @@ def _holm(errors: Sequence[float], level: float = FIRST_LOOK) -> list[bool]:
     return firm
 
 
-def _verdict(claim: Claim, low: float, high: float) -> Verdict:
+def verdict_of(claim: Claim, low: float, high: float) -> Verdict:
     """What an interval says of a threshold: all of it on one side, or on the other, or neither."""
     if claim.upper is not None:
         if low > claim.threshold and high < claim.upper:
@@ -219,57 +218,3 @@ def register(records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> li
     tested = [f for f in findings if len(f.seeds) >= MIN_SEEDS]
     firm = {f.claim.id for f, holds in zip(tested, _holm([_error_of(f) for f in tested]), strict=True) if holds}
     return [replace(f, firm=f.claim.id in firm and f.verdict != "INCONCLUSIVE") for f in findings]
-
-
-def told(finding: Finding) -> str:
-    """The effect with its interval in words: "0.54 (0.41 to 0.67)", or why there is none."""
-    if not finding.claim.arms:
-        return f"{finding.effect:.2g}, predicted"
-    if not finding.seeds:
-        return "not run"
-    if math.isnan(finding.effect):
-        return "at the floor"
-    figure = f"{finding.effect:.3g}"
-    return figure if finding.interval is None else f"{figure} ({finding.interval[0]:.3g} to {finding.interval[1]:.3g})"
-
-
-def badge(finding: Finding) -> str:
-    """The verdict as the page's style sheet draws it."""
-    return f"[{finding.verdict}]{{.verdict-{finding.verdict.lower()}}}"
-
-
-def markdown(findings: Iterable[Finding]) -> str:
-    """Findings as a Markdown table for a page: sentence, whose it is, prediction, effect with its interval, seeds, verdict."""
-    lines = ["| id | sentence | whose | predicted | effect | seeds | verdict |", "|:--|:--|:--|:--|:--|--:|:--|"]
-    for f in findings:
-        c = f.claim
-        lines.append(f"| [{c.id}](/{c.page}) | {c.sentence} | {c.whose} | {c.prediction} | {told(f)} | {len(f.seeds)} | {badge(f)} |")
-    return "\n".join(lines)
-
-
-def cards(findings: Iterable[Finding]) -> str:
-    """Findings one by one, all in one form: the sentence, the prediction, the figure, the verdict with its scope, what would change it."""
-    found = []
-    for f in findings:
-        c = f.claim
-        effect = f"{told(f)}, {len(f.seeds)} seeds" if c.arms else told(f)
-        if f.resolution is not None and math.isfinite(f.resolution):
-            effect += f"; these seeds could have told a difference of {f.resolution:.2g} from the threshold"
-        verdict = badge(f) + (f" {f.why}." if f.why else "")
-        found.append(
-            f"```{{admonition}} {c.id} · {f.verdict}\n:class: trial trial-{f.verdict.lower()}\n"
-            f"**{c.sentence}.** ({c.whose})\n\n"
-            f"- *Predicted before the runs:* {c.prediction}.\n"
-            f"- *Found:* {effect}.\n"
-            f"- *Verdict:* {verdict} Scope: {f.scope}.\n"
-            f"- *What would change our mind:* {c.overturn}\n"
-            f"- *Argued in* [](/{c.page}).\n```"
-        )
-    return "\n\n".join(found)
-
-
-def summary(findings: Iterable[Finding]) -> dict[str, dict[str, str]]:
-    """Each claim's sentence, verdict, effect and number of seeds, ready to print, by id: for the prose of a page."""
-    return {
-        f.claim.id: {"sentence": f.claim.sentence, "verdict": badge(f), "effect": told(f), "seeds": str(len(f.seeds))} for f in findings
-    }

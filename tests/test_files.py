@@ -1,0 +1,157 @@
+"""Archives: fetched from a host that the tests start themselves, gone on with, checked, read; and folders that are whole or not there."""
+
+import errno
+import hashlib
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_archives import pack, serving
+
+from yolo_core.data.files import Archive, Contents, fetch, in_place_of
+from yolo_core.errors import InputError
+
+WHOLE = np.random.default_rng(0).bytes(3_000_000)  # more than files.CHUNK
+
+
+def published(address: str) -> Archive:
+    return Archive(f"{address}/voc.tar", len(WHOLE), hashlib.md5(WHOLE).hexdigest())
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with voc.tar, for a host to serve."""
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host" / "voc.tar").write_bytes(WHOLE)
+    return tmp_path / "host"
+
+
+# Fetching
+
+
+def test_an_archive_is_fetched_once_and_found_again(tmp_path, folder):
+    with serving(folder) as host:
+        known = published(host.address)
+        assert known.missing(tmp_path / "out") == len(WHOLE)
+        place = fetch(known, tmp_path / "out", progress=False)
+        assert place == fetch(known, tmp_path / "out", progress=False) == tmp_path / "out" / "voc.tar"
+    assert host.asked == [("voc.tar", None)] and known.missing(tmp_path / "out") == 0
+    assert place.read_bytes() == WHOLE and list(place.parent.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["a host with ranges", "a host without"])
+def test_a_half_fetched_archive_is_gone_on_with(tmp_path, folder, ranges):
+    (tmp_path / "voc.tar.part").write_bytes(WHOLE[:2_500_000])
+    with serving(folder, ranges=ranges) as host:
+        assert published(host.address).missing(tmp_path) == 500_000
+        place = fetch(published(host.address), tmp_path, progress=False)
+    assert host.asked == [("voc.tar", "bytes=2500000-")]
+    assert place.read_bytes() == WHOLE and not (tmp_path / "voc.tar.part").exists()
+
+
+def test_an_archive_of_which_only_the_renaming_lacks_asks_no_host(tmp_path):
+    (tmp_path / "voc.tar.part").write_bytes(WHOLE)
+    assert fetch(published("http://127.0.0.1:9"), tmp_path, progress=False).read_bytes() == WHOLE
+
+
+def test_a_connection_that_breaks_off_is_told_and_the_next_try_goes_on_from_there(tmp_path, folder):
+    with (
+        serving(folder, most=1_200_000) as host,
+        pytest.raises(InputError, match="stopped after 1,200,000 of 3,000,000 bytes.*is kept; run"),
+    ):
+        fetch(published(host.address), tmp_path, progress=False)
+    assert (tmp_path / "voc.tar.part").read_bytes() == WHOLE[:1_200_000]
+    with serving(folder) as host:
+        assert fetch(published(host.address), tmp_path, progress=False).read_bytes() == WHOLE
+    assert host.asked == [("voc.tar", "bytes=1200000-")]
+
+
+def test_a_host_that_is_down_is_told_with_the_manual_way(tmp_path):
+    known = published("http://127.0.0.1:9")
+    with pytest.raises(InputError, match="voc.tar: could not be fetched .*refused") as caught:
+        fetch(known, tmp_path, progress=False)
+    assert f"fetch {known.url} by other means (md5 {known.md5}), put it at {tmp_path / 'voc.tar'} and run" in str(caught.value)
+
+
+def test_an_address_that_has_moved_away_is_told(tmp_path, folder):
+    (folder / "voc.tar").unlink()
+    with serving(folder) as host, pytest.raises(InputError, match="could not be fetched .*404.*, what has come is kept"):
+        fetch(published(host.address), tmp_path, progress=False)
+
+
+def test_a_disk_that_fills_is_told_and_what_came_is_kept(tmp_path, folder):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with serving(folder) as host:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))  # no file of this process may grow any larger
+        try:
+            with pytest.raises(InputError, match="could not be fetched .File too large., what has come is kept; run this again"):
+                fetch(published(host.address), tmp_path, progress=False)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        kept = (tmp_path / "voc.tar.part").read_bytes()
+        assert len(kept) > 1_000_000 and WHOLE.startswith(kept)
+        assert fetch(published(host.address), tmp_path, progress=False).read_bytes() == WHOLE
+
+
+def test_a_fetched_file_of_another_md5_is_told_and_kept(tmp_path, folder):
+    (folder / "voc.tar").write_bytes(b"x" * len(WHOLE))
+    with serving(folder) as host, pytest.raises(InputError, match="voc.tar.part: expected md5 [0-9a-f]{32}, got .*; delete it and run"):
+        fetch(published(host.address), tmp_path, progress=False)
+    assert (tmp_path / "voc.tar.part").stat().st_size == len(WHOLE)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="voc.tar: could not be fetched .*; run this again"):
+        fetch(published("http://127.0.0.1:9"), tmp_path / "file" / "archives", progress=False)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# Reading
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.zip"])
+def test_files_are_read_by_name_and_one_that_lacks_is_told(tmp_path, name):
+    pack(tmp_path / name, {"first": b"1" * 3000, "folder/second": b"2"})
+    with Contents(tmp_path / name) as found:
+        assert found.read("first") == b"1" * 3000 and found.read("folder/second") == b"2"
+        with pytest.raises(InputError, match=f"{name}: expected third in it, found no such file; fetch the archive again"):
+            found.read("third")
+
+
+@pytest.mark.parametrize(("name", "left"), [("a.tar", 700), ("a.zip", 2000), ("b.tar", 0), ("b.zip", 0)])
+def test_a_torn_archive_is_told_in_one_line(tmp_path, name, left):
+    pack(tmp_path / name, {"first": b"1" * 3000, "second": b"2" * 3000})
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:left])
+    with pytest.raises(InputError, match=f"^.*{name}: .*; fetch (it|the archive) again.$"), Contents(tmp_path / name) as found:
+        found.read("first")
+
+
+def test_damage_inside_a_zip_is_told_with_the_files_name(tmp_path):
+    pack(tmp_path / "a.zip", {"first": b"1" * 3000})
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[100] ^= 255
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match="a.zip: first in it cannot be read .*CRC"), Contents(tmp_path / "a.zip") as found:
+        found.read("first")
+
+
+# Folders
+
+
+def test_a_folder_built_aside_takes_its_place_or_leaves_nothing(tmp_path):
+    with in_place_of(tmp_path / "parent" / "out") as aside:
+        (aside / "file").write_text("whole")
+        assert not (tmp_path / "parent" / "out").exists()
+    assert (tmp_path / "parent" / "out" / "file").read_text() == "whole" and len(list((tmp_path / "parent").iterdir())) == 1
+    with pytest.raises(OSError, match="No space"), in_place_of(tmp_path / "parent" / "other") as aside:
+        (aside / "file").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.name for path in (tmp_path / "parent").iterdir()] == ["out"]
+
+
+def test_a_folder_that_cannot_take_its_place_is_told(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="cannot be made .*; name a folder that can be written to"), in_place_of(tmp_path / "file" / "out"):
+        pass
