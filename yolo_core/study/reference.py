@@ -1,7 +1,7 @@
 """The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `fresh`, `run_all`, `time_left`, `stored`, `foreign`, `findings`,
-`same_scenes`, `check`.
+Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `fresh`, `run_all`, `time_left`, `seconds_by_arm`, `stored`,
+`foreign`, `findings`, `same_scenes`, `check`.
 
 `make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
 run ends, whatever it says. A claim that the first seeds leave undecided gets two more, once (`further`); then arms whose runs take minutes
@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -100,13 +100,11 @@ def fresh(profile: str) -> Iterator[tuple[str, str, int]]:
             yield name, arm, seed
 
 
-def run_all(
-    profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Collection[str] | None = None
-) -> int:
+def run_all(profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Sequence[str] | None = None) -> int:
     """Train and store what is missing, at most so many runs a worker; returns how many were trained by this process.
 
     Several workers share the processor's cores and never train the same run. records: the folder that holds the profile's records, the
-    project's own if not given. arms: "experiment/arm", these alone.
+    project's own if not given. arms: "experiment/arm", these alone, and in this order.
     """
     experiments.prepare_data(profile)  # once, before there are several to ask for it
     options = (profile, most, workers, records, arms)
@@ -119,12 +117,14 @@ def run_all(
     return trained
 
 
-def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Collection[str] | None, speaks: bool = False) -> int:
+def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:
     if workers > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     trained, data = 0, _fingerprints(profile)
     for wanted in (jobs(), further(profile, records), fresh(profile)):  # one is asked for once the one before is through
         missing = [job for job in wanted if not is_stored(profile, *job, data, records) and (not arms or "/".join(job[:2]) in arms)]
+        if arms:
+            missing.sort(key=lambda job: arms.index("/".join(job[:2])))
         if speaks and missing:
             tqdm.write(time_left(profile, missing, workers, records))
         for name, arm, seed in tqdm(missing[: None if workers > 1 else most], desc="reference runs", unit="run", disable=not speaks):
@@ -141,7 +141,7 @@ def _work(profile: str, most: int | None, workers: int, records: Path | None, ar
 def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: int, records: Path | None = None) -> str:
     """How long the missing runs will take, in words: from the times of the stored runs of each arm, or, for an arm without one, from
     pocket's, stretched as the other arms are."""
-    here, there = _seconds(profile, records), _seconds("pocket")
+    here, there = seconds_by_arm(profile, records), seconds_by_arm("pocket")
     both = [here[arm] / there[arm] for arm in here.keys() & there.keys()]
     stretch = median(both) if both else 1.0
     known = [here.get(job[:2], there.get(job[:2], math.nan) * stretch) for job in missing]
@@ -150,7 +150,7 @@ def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: in
     return f"{len(missing)} runs are missing: about {hours:.1f} hours" + (f" and {unknown} runs of arms never timed" if unknown else "")
 
 
-def _seconds(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
+def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
     """The median time of the stored runs of each arm, as this machine or another took it."""
     found: dict[tuple[str, str], list[float]] = {}
     for run in stored(profile, records):
@@ -169,7 +169,8 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
         run = _failed(out, name, arm, profile, seed, error)
     _store(run, place(profile, name, arm, seed, records), profile)
     shutil.rmtree(out, ignore_errors=True)
-    _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
+    if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
+        _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
 
 
 def _out(profile: str, name: str, arm: str, seed: int) -> Path:
