@@ -190,6 +190,9 @@ def test_a_sentence_whose_effect_was_known_on_a_data_set_is_judged_there_by_fres
     assert judge(claim, records([0, 1, 2, 10, 11])).why == "2 of at least 3 fresh seeds"
     assert judge(claim, records([0, 1, 2, 10, 11, 12, 13])).seeds == (10, 11, 12), "and no more of them until all are there"
     assert judge(claim, records(range(5)), "photographs").seeds == (0, 1, 2, 3, 4)
+    ten = replace(claim, fresh=10)
+    assert judge(ten, records(range(10, 19))).why == "9 of at least 10 fresh seeds"
+    assert judge(ten, records(range(10, 20))).verdict == "HOLDS"
 
 
 def test_what_a_single_look_would_decide_a_second_one_may_leave_open():

@@ -34,6 +34,7 @@ class Claim:
     upper: float | None = None  # the claim says: above the threshold and below this
     overturn: str = ""  # what would change our mind
     known: str = ""  # the data set on which earlier runs had shown the effect when the sentence was added: fresh seeds alone judge it there
+    fresh: int = 3  # how many of them
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -649,6 +650,7 @@ CLAIMS: tuple[Claim, ...] = (
         scope=SHORT,
         overturn="Another weight of the box term: each loss ran at one.",
         known="EmojiVOC",
+        fresh=10,
     ),
     Claim(
         "R5",

@@ -70,9 +70,9 @@ class Finding:
             return "predicted only: `python -m yolo_core plan --verify` has to run on the card"
         if any(map(math.isnan, self.effects)):
             return "an arm stands at the floor: there is nothing to divide by"
-        if len(self.seeds) < MIN_SEEDS:
+        if len(self.seeds) < (least := _least(self.claim, self.data)):
             fresh = " fresh" if self.claim.known == self.data else ""
-            return f"{len(self.seeds)} of at least {MIN_SEEDS}{fresh} seeds"
+            return f"{len(self.seeds)} of at least {least}{fresh} seeds"
         return "the interval holds the threshold"
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,24 +142,29 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
             effects_of[seed] = math.nan
         except KeyError:  # a record without the figure that the claim asks for (too short a run for a probe) is no evidence
             continue
-    seeds, error = _look(effects_of, fresh=claim.known == data)
+    seeds, error = _look(effects_of, claim.fresh if claim.known == data else 0)
     effects = [effects_of[seed] for seed in seeds]
     interval = interval_95(effects, error)
     verdict: Verdict = "INCONCLUSIVE"
-    if interval is not None and len(seeds) >= MIN_SEEDS and all(map(math.isfinite, interval)):
+    if interval is not None and len(seeds) >= _least(claim, data) and all(map(math.isfinite, interval)):
         verdict = verdict_of(claim, *interval)
     effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
     resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
 
 
-def _look(seeds: Iterable[int], fresh: bool = False) -> tuple[list[int], float]:
+def _least(claim: Claim, data: str) -> int:
+    """How many seeds a verdict takes."""
+    return claim.fresh if claim.known == data else MIN_SEEDS
+
+
+def _look(seeds: Iterable[int], fresh: int = 0) -> tuple[list[int], float]:
     """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones. fresh: no other than
-    fresh ones, the first `MIN_SEEDS` of them where the rest is not there."""
+    so many fresh ones."""
+    if fresh:
+        return [seed for seed in seeds if seed in FRESH_SEEDS[:fresh]], FIRST_LOOK
     if set(FRESH_SEEDS) <= set(seeds):
         return list(FRESH_SEEDS), FIRST_LOOK
-    if fresh:
-        return [seed for seed in seeds if seed in FRESH_SEEDS[:MIN_SEEDS]], FIRST_LOOK
     others = [seed for seed in seeds if seed not in FRESH_SEEDS]  # a part of the fresh seeds is no look: nobody stops where it pleases
     return others, SECOND_LOOK if set(others) & set(MORE_SEEDS) else FIRST_LOOK
 
@@ -221,6 +226,6 @@ def register(records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> li
     """Every claim, judged by the same records, of runs on `data`."""
     records = list(records)
     findings = [judge(claim, records, data) for claim in CLAIMS]
-    tested = [f for f in findings if len(f.seeds) >= MIN_SEEDS]
+    tested = [f for f in findings if len(f.seeds) >= _least(f.claim, data)]
     firm = {f.claim.id for f, holds in zip(tested, _holm([_error_of(f) for f in tested]), strict=True) if holds}
     return [replace(f, firm=f.claim.id in firm and f.verdict != "INCONCLUSIVE") for f in findings]
