@@ -23,7 +23,7 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  PROFILE=smoke | pocket | rtx2060   how much of the study to run (now: $(PROFILE))"
+	@echo "  PROFILE=smoke | pocket | photographs | rtx2060   how much of the study to run (now: $(PROFILE))"
 	@echo "  MINE=FOLDER                        the reader's exercises (now: $(MINE))"
 	@echo "  VENV=                              use the current environment, conda's for instance, instead of .venv"
 

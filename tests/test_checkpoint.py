@@ -95,8 +95,7 @@ def test_a_torn_checkpoint_is_told_and_the_one_before_it_taken(splits, tmp_path,
         stop_at(patch, 5)
         with pytest.raises(Killed):
             run(splits, tmp_path / "run")
-    newest = max(beside(tmp_path / "run").iterdir(), key=lambda p: int(p.name))
-    file = newest / "state.pt"
+    file = max(beside(tmp_path / "run").rglob("state.pt"), key=lambda p: int(p.parent.name))
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="is torn .*going back"):
         found = run(splits, tmp_path / "run")
@@ -116,7 +115,7 @@ def test_a_full_disk_is_told_and_stops_neither_the_training_nor_the_earlier_chec
     monkeypatch.undo()
     weights, state = checkpoints.latest()
     assert state == {"step": 1} and weights["w"].tolist() == [1, 1]
-    assert [p.name for p in (tmp_path / "c").iterdir()] == ["1"], "no draft is left behind"
+    assert [p.name for p in checkpoints.folder.iterdir()] == ["1"], "no draft is left behind"
 
 
 def test_the_checkpoint_of_another_configuration_is_not_gone_on_from(splits, tmp_path, monkeypatch):
@@ -132,7 +131,7 @@ def test_two_checkpoints_are_kept_and_no_more(tmp_path):
     checkpoints = Checkpoints(tmp_path / "c", "key")
     for step in (1, 2, 3, 10):
         checkpoints.save(step, {"w": torch.full((1,), float(step))}, {"step": step})
-    assert sorted(int(p.name) for p in (tmp_path / "c").iterdir()) == [3, 10]
+    assert sorted(int(p.name) for p in checkpoints.folder.iterdir()) == [3, 10]
     assert checkpoints.latest()[1] == {"step": 10}
     checkpoints.remove()
     assert checkpoints.latest() is None

@@ -9,11 +9,14 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from yolo_core.data import photographs
+from yolo_core.data.statistics import voc2012
 from yolo_core.errors import InputError
 from yolo_core.study import estimate, experiments, publish
 from yolo_core.study.config import RunConfig
 from yolo_core.study.cost import MACHINES, Assumed, Work
 from yolo_core.study.estimate import BOOK, announce, run_seconds, table
+from yolo_core.study.experiments import PROFILES
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = MACHINES["RTX 2060"]
@@ -45,6 +48,19 @@ def test_a_run_is_its_steps_and_its_scorings_by_hand(monkeypatch):
     assert run_seconds(assumed, config, 10, 7, CARD) == pytest.approx(5 * 3 * (4 * 3 / 0.5) + 5 * 7 * (1 / 0.5 + 0.25))
     still = replace(config, batchnorm="frozen", train_images=4)
     assert run_seconds(assumed, still, 10, 7, CARD) == pytest.approx(5 * 1 * (4 * 3 / 0.5) + 4 * 7 * (1 / 0.5 + 0.25))
+
+
+def test_a_profile_has_as_many_pictures_as_its_data():
+    assert PROFILES["rtx2060"].sizes == (voc2012("train").images, voc2012("val").images)
+    splits = [photograph.split for photograph in photographs.listed()]
+    assert PROFILES["photographs"].sizes == (splits.count("train"), splits.count("val"))
+    assert PROFILES["pocket"].sizes == (PROFILES["pocket"].train_images, PROFILES["pocket"].val_images)
+
+
+def test_photographs_take_the_room_of_the_archives_that_they_are_picked_from():
+    disk = estimate.estimate("photographs", [("focal", "mse", 0)]).disk
+    assert disk["photographs (VOC 2007, VOC 2012, COCO)"] == sum(archive.size for archive in photographs.ARCHIVES.values()) > 3e9
+    assert disk["decoded pictures"] == sum(PROFILES["photographs"].sizes) * 3 * 224 * 224
 
 
 def test_disk_is_the_data_the_features_the_weights_and_three_checkpoints_by_hand():

@@ -5,15 +5,19 @@ Inside: a dataclass a command, `main`. Errors that the reader can mend are one s
 
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from yolo_core.errors import InputError
+from yolo_core.study.strict_json import dumps
+
+if TYPE_CHECKING:
+    from yolo_core.study.config import RunConfig
+    from yolo_core.study.records import Run
 
 # Heavy imports (torch, sphinx) wait inside the commands, so that `--help` answers at once.
 
@@ -105,6 +109,8 @@ class Train:
     """Processes that load batches."""
     weights: Path | None = None
     """The backbone's weights, a file saved from a state_dict: in the place of a download."""
+    start: Path | None = None
+    """The run whose weights an arm goes on from, for one that does: "finetune --arm continued" from a run of "focal --arm mse"."""
     micro_batch: str | None = None
     """Pictures a pass: a number, or "auto" for what the planner says fits the GPU; the profile's if not given."""
     checkpoint_activations: bool = False
@@ -120,7 +126,6 @@ class Train:
         from dataclasses import replace
 
         from yolo_core.study import experiments
-        from yolo_core.study.checkpoint import beside
         from yolo_core.study.memory import fitting
         from yolo_core.study.train import train
 
@@ -137,18 +142,40 @@ class Train:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
         if self.weights is not None:
             config = replace(config, weights=str(self.weights))
-        config = replace(config, checkpoint_activations=self.checkpoint_activations, compile=self.compile)
+        asked = {"checkpoint_activations": self.checkpoint_activations, "compile": self.compile}
+        config = replace(config, **{key: True for key, on in asked.items() if on})
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
-        if not self.resume:
-            shutil.rmtree(beside(self.out), ignore_errors=True)
+        start = self._start(config)
         splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
-        run = train(config, *splits, self.out, code=experiments.training_code(), **options)
+        run = train(config, *splits, self.out, code=experiments.training_code(), start=start, resume=self.resume, **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
         return 0
+
+    def _start(self, config: "RunConfig") -> "Run | None":
+        """The run that the arm goes on from, if it does. InputError where none is named, or one of another arm or seed."""
+        from yolo_core.study.records import read_run
+
+        if config.start is None:
+            if self.start is not None:
+                raise InputError(f"--start: {config.experiment}/{config.arm} goes on from no other run; leave it out")
+            return None
+        before, arm = config.start.split("/")
+        if self.start is None:
+            first = (
+                f"python -m yolo_core train {before} --arm {arm} --profile {self.profile} --data {self.data} --seed {self.seed} --out START"
+            )
+            wanted = f"{config.experiment}/{config.arm} goes on from a run of {config.start}"
+            raise InputError(f"{wanted}; train that first, {first}, and name it: --start START")
+        found = read_run(self.start)
+        got = found.config
+        if (got.experiment, got.arm, got.seed) != (before, arm, config.seed):
+            wanted = f"expected a run of {config.start} with seed {config.seed}, got {got.experiment}/{got.arm} with seed {got.seed}"
+            raise InputError(f"{self.start}: {wanted}; name another --start")
+        return found
 
 
 def _whole(text: str) -> int:
@@ -158,10 +185,17 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _a_file(out: Path) -> Path:
-    """Where a file can be written, known before minutes are spent. InputError for a folder, or a place in none."""
+def _a_file(out: Path, keys: set[str]) -> Path:
+    """Where a record can be written, known before minutes are spent. InputError for a folder, a place in none, and a file other than an
+    earlier record: JSON with these `keys`."""
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
+    try:
+        renewed = not out.exists() or keys <= set(json.loads(out.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        renewed = False
+    if not renewed:
+        raise InputError(f"{out}: already there, and no earlier record that this one renews; name another --out")
     return out
 
 
@@ -183,7 +217,7 @@ class Eval:
 
         detector, config = detect.load(self.run)
         metrics = detect.evaluate(detector, config, VocData(self.data, self.split, config.image_size, self.cache))
-        print(json.dumps(metrics, indent=1) if self.json else detect.table(metrics))
+        print(dumps(metrics) if self.json else detect.table(metrics))
         return 0
 
 
@@ -196,6 +230,8 @@ class Predict:
     out: Path
     score_threshold: float = 0.1
     """Show boxes of at least this score."""
+    force: bool = False
+    """Write over earlier drawings in --out."""
 
     def __call__(self) -> int:
         from yolo_core.study import detect
@@ -203,7 +239,7 @@ class Predict:
         if not self.images:
             raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
         detector, config = detect.load(self.run)
-        found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold)
+        found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold, self.force)
         print(f"{self.out}: {len(self.images)} pictures, {sum(len(f['boxes']) for f in found)} boxes at score >= {self.score_threshold}")
         return 0
 
@@ -244,7 +280,7 @@ class Claims:
             findings = reference.findings(self.profile)
             for name, why in reference.foreign(self.profile).items():
                 print(f"{reference.records_folder(self.profile) / name}: passed over, {why}", file=sys.stderr)
-        print(json.dumps([f.to_dict() for f in findings], indent=1) if self.json else register_page.markdown(findings))
+        print(dumps([f.to_dict() for f in findings]) if self.json else register_page.markdown(findings))
         return 0
 
 
@@ -278,7 +314,7 @@ class Reference:
     records: Path | None = None
     """Folder of the records, one folder a profile in it; the project's own if not given."""
     arms: tuple[str, ...] = ()
-    """Train these alone, each as EXPERIMENT/ARM."""
+    """Train these alone and in this order, each as EXPERIMENT/ARM."""
     check: bool = False
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
@@ -313,7 +349,7 @@ class Established:
         from yolo_core.study import established
         from yolo_core.study.numbers import write_json
 
-        out = _a_file(self.out or established.place(self.profile))
+        out = _a_file(self.out or established.place(self.profile), {"detector", "metrics"})
         record = established.train_fcos(self.profile, self.seed)
         write_json(out, record)
         print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
@@ -364,10 +400,10 @@ class Plan:
         found = memory.plan(config, self.vram_gib, self.levers)
         answer, lines = found.to_dict(), [found.table()]
         if self.verify and found.micro_batch is not None:
-            taken = memory.verify(config, found.micro_batch, self.vram_gib) / memory.MIB
-            answer |= {"verified_mib": taken}
-            lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {taken:.0f} MiB")
-        print(json.dumps(answer, indent=1) if self.json else "\n".join(lines))
+            held, reserved = (size / memory.MIB for size in memory.verify(config, found.micro_batch, self.vram_gib))
+            answer |= {"verified_mib": held, "reserved_mib": reserved}
+            lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {held:.0f} MiB held, {reserved:.0f} MiB reserved")
+        print(dumps(answer) if self.json else "\n".join(lines))
         return 0 if found.micro_batch is not None else 1
 
 
@@ -382,13 +418,13 @@ class Bench:
 
     def __call__(self) -> int:
         if self.out is not None:
-            _a_file(self.out)
+            _a_file(self.out, {"schema", "made", "rows"})
         from yolo_core.study import bench, bench_record
 
         record = bench.run()
         if self.out is not None:
             bench_record.write(record, self.out)
-        print(json.dumps([row.to_dict() for row in record.rows], indent=1) if self.json else bench.table(record))
+        print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
         return 0
 
 

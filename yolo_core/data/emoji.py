@@ -25,7 +25,7 @@ from yolo_core.data.annotation import CLASSES, DRAWN, to_xml
 from yolo_core.data.files import in_place_of
 from yolo_core.data.glyphs import GLYPHS, STYLES
 from yolo_core.data.scene import Scene, compose
-from yolo_core.errors import InputError
+from yolo_core.errors import InputError, writing
 
 __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
 
@@ -60,7 +60,7 @@ def generate(
         if progress:
             print(f"{out}: these scenes are there already")
         return
-    with in_place_of(out) as folder:
+    with writing(out), in_place_of(out) as folder:
         voc = folder / "VOCdevkit" / "VOC2012"
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (voc / name).mkdir(parents=True)

@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
@@ -142,16 +142,24 @@ class Contents:
 
 @contextmanager
 def in_place_of(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place at the end, or disappears where something goes wrong."""
+    """A new folder, whose content lies in `out` at the end: all of it or, where something goes wrong, nothing. Where `out` is there, the
+    files of the same names in it are replaced."""
+    missing = [place for place in (out, *out.parents) if not place.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
     try:
         yield folder
-        folder.chmod(0o755)
-        os.replace(folder, out)
-    except BaseException:
+        if out.is_dir():
+            for entry in list(folder.iterdir()):
+                os.replace(entry, out / entry.name)
+        else:
+            folder.chmod(0o755)  # mkdtemp's are for their owner alone
+            os.replace(folder, out)
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
+        for place in missing:
+            with suppress(OSError):  # it holds something
+                place.rmdir()

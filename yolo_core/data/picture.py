@@ -2,7 +2,8 @@
 
 Inside: `decode` (full size, for looking and checking) and `read_image` (squashed to a square, for the network).
 
-EXIF orientation is not applied: VOC's boxes are in stored pixels, and torchvision's reader leaves it alone too.
+EXIF orientation is not applied unless asked for: VOC's boxes are in stored pixels, and torchvision's reader leaves it alone too. A
+picture from a phone has no boxes yet, and is turned upright.
 """
 
 from io import BytesIO
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from yolo_core.errors import InputError
@@ -20,8 +21,9 @@ from yolo_core.errors import InputError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
 
 
-def decode(path: Path | str, content: bytes | None = None) -> Image.Image:
-    """Decode a picture wholly, as RGB in stored pixels: grey, palette, CMYK and 16-bit are converted, alpha is dropped.
+def decode(path: Path | str, content: bytes | None = None, upright: bool = False) -> Image.Image:
+    """Decode a picture wholly, as RGB in stored pixels, or turned `upright` as its EXIF says: grey, palette, CMYK and 16-bit are
+    converted, alpha is dropped.
 
     `content` is the file's bytes where they lie in an archive: `path` then only names it. Raises `InputError` for what is missing,
     empty, truncated, not a picture, larger than Pillow's limit against decompression bombs, or named .jpg while holding another format.
@@ -35,6 +37,9 @@ def decode(path: Path | str, content: bytes | None = None) -> Image.Image:
                 raise Image.DecompressionBombError  # Pillow itself only warns up to twice its limit
             if path.suffix.lower() in (".jpg", ".jpeg") and kind not in ("JPEG", "MPO"):  # MPO: a JPEG with more pictures behind it
                 raise InputError(f"{path}: expected a JPEG as its name says, got {kind}; convert it to JPEG.")
+            image.load()
+            if upright:
+                image = _turned(image)
             if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255 instead of scaling
                 return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
@@ -53,11 +58,20 @@ def decode(path: Path | str, content: bytes | None = None) -> Image.Image:
         raise InputError(f"{path}: the picture cannot be decoded ({error}); {restore}.") from error
 
 
-def read_image(path: Path | str, size: int) -> tuple[UInt8[Tensor, "3 s s"], tuple[int, int]]:
+def _turned(image: Image.Image) -> Image.Image:
+    """Upright as EXIF says; as it is stored where that cannot be read, since the pixels can."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow's reader of EXIF fed hostile bytes, as its decoders below
+        return image
+
+
+def read_image(path: Path | str, size: int, upright: bool = False) -> tuple[UInt8[Tensor, "3 s s"], tuple[int, int]]:
     """Decode a picture and squash it to `size` x `size` (bilinear, antialiased; the aspect ratio is not kept).
 
-    Returns RGB uint8 [3, size, size] and the original's (width, height) in pixels. Raises `InputError` as `decode` does.
+    Returns RGB uint8 [3, size, size] and the original's (width, height) in pixels, turned first if `upright`. Raises `InputError` as
+    `decode` does.
     """
-    image = decode(path)
+    image = decode(path, upright=upright)
     square = image.resize((size, size), Image.Resampling.BILINEAR)  # Pillow widens the filter when shrinking: antialias
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), image.size

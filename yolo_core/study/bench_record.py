@@ -9,7 +9,6 @@ import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from yolo_core.errors import InputError
 from yolo_core.study.contest import Growth, Row
 from yolo_core.study.numbers import write_json
 from yolo_core.study.paths import ROOT
+from yolo_core.study.versions import versions
 
 FILE = ROOT / "records" / "bench.json"
 SCHEMA = 1
@@ -51,15 +51,8 @@ def circumstances() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # Windows has none
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": versions(PACKAGES),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _processor() -> str:

@@ -3,37 +3,37 @@
 Inside: `load`, `evaluate`, `table`, `found_in`, `predict_files`.
 """
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
+from yolo_core.data.files import in_place_of
+from yolo_core.data.picture import decode
 from yolo_core.data.voc import CLASSES, VocData, read_image
 from yolo_core.detector.model import Detector
-from yolo_core.errors import InputError
+from yolo_core.errors import InputError, writing
 from yolo_core.study import figures
 from yolo_core.study.config import RunConfig
 from yolo_core.study.records import read_run
 from yolo_core.study.scoring import predict, score
+from yolo_core.study.strict_json import dumps
+
+BOXES = "boxes.json"
 
 
 def load(folder: Path | str) -> tuple[Detector, RunConfig]:
     """The detector of a finished run, in eval mode. InputError if the folder holds none or its weights do not fit."""
     run = read_run(folder)
     config = run.config
-    path = run.folder / "weights.safetensors"
-    try:
-        state = run.weights()
-    except Exception as error:  # safetensors raises its own kinds for a torn file
-        raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
+    state = run.weights()
     # The file holds every weight, so the pre-trained ones need not be found again.
     detector = RunConfig(**{**config.to_dict(), "weights": None}).detector()
     if fault := _misfit(state, detector.state_dict()):
-        raise InputError(f"{path}: weights do not fit the run's configuration, {fault}; train the run again")
+        raise InputError(f"{run.folder / 'weights.safetensors'}: weights do not fit the run's configuration, {fault}; train the run again")
     detector.load_state_dict(state)
     return detector.to(memory_format=torch.channels_last).eval(), config
 
@@ -78,36 +78,51 @@ def found_in(detector: Detector, config: RunConfig, images: Tensor, score_thresh
     return figures.in_pixels(found, images.shape[-1])
 
 
-def predict_files(detector: Detector, config: RunConfig, images: Sequence[Path], out: Path, score_threshold: float) -> list[dict]:
-    """Detections in picture files, boxes in pixels of each picture (xyxy); writes `<name>.png` and boxes.json to `out`.
+def predict_files(
+    detector: Detector, config: RunConfig, images: Sequence[Path], out: Path, score_threshold: float, force: bool = False
+) -> list[dict]:
+    """Detections in picture files, boxes in pixels (xyxy) of each picture turned upright; writes a drawing of each and boxes.json to the
+    folder `out`.
 
-    Every picture is read before the first is written: one bad file names itself and leaves `out` as it was.
+    Every picture is read before the first is drawn, and all is written or nothing: one bad file names itself and leaves `out` as it was.
+    InputError where a file would be written over, unless `force`; a picture that is looked at never is.
     """
-    read = [read_image(path, config.image_size) for path in images]
+    names = _names(images)
+    for lying in (out / name for name in (*names, BOXES) if os.path.lexists(out / name)):
+        if any(lying.exists() and lying.samefile(image) for image in images if image.exists()):
+            raise InputError(f"{lying}: this is one of the pictures, and its drawing would take its place; name another --out")
+        if not force:
+            raise InputError(f"{lying}: already there; name another --out, or write over it with --force")
+    read = [read_image(path, config.image_size, upright=True) for path in images]
     outputs = predict(detector, torch.stack([pixels for pixels, _ in read]))
     detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
     found = []
-    names = set()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written to") from error
-    for path, (_, (width, height)), detection in zip(images, read, detections, strict=True):
-        boxes = detection["boxes"] * torch.tensor([width, height, width, height])
-        found.append(
-            {
-                "image": str(path),
-                "width": width,
-                "height": height,
-                "boxes": [[round(x, 2) for x in box] for box in boxes.tolist()],
-                "scores": [round(s, 5) for s in detection["scores"].tolist()],
-                "labels": [CLASSES[label] for label in detection["labels"].tolist()],
-            }
-        )
-        # Two folders may hold pictures of one name: neither may overwrite the other.
-        name = path.stem if path.stem not in names else f"{path.stem}-{len(names)}"
-        names.add(name)
-        with Image.open(path) as picture:
-            figures.detections(picture.convert("RGB"), {**detection, "boxes": boxes}).savefig(out / f"{name}.png")
-    (out / "boxes.json").write_text(json.dumps(found, indent=1) + "\n")
+    with writing(out), in_place_of(out) as folder:
+        for path, name, (_, (width, height)), detection in zip(images, names, read, detections, strict=True):
+            boxes = detection["boxes"] * torch.tensor([width, height, width, height])
+            found.append(
+                {
+                    "image": str(path),
+                    "drawing": name,
+                    "width": width,
+                    "height": height,
+                    "boxes": [[round(x, 2) for x in box] for box in boxes.tolist()],
+                    "scores": [round(s, 5) for s in detection["scores"].tolist()],
+                    "labels": [CLASSES[label] for label in detection["labels"].tolist()],
+                }
+            )
+            figures.detections(decode(path, upright=True), {**detection, "boxes": boxes}).savefig(folder / name)
+        (folder / BOXES).write_text(dumps(found) + "\n")
     return found
+
+
+def _names(images: Sequence[Path]) -> list[str]:
+    """A file name for each picture's drawing: its own, with a number where two have one. Some disks take A and a for the same."""
+    taken: list[str] = []
+    for image in images:
+        number, name = 1, f"{image.stem}.png"
+        while name.casefold() in map(str.casefold, taken):
+            number += 1
+            name = f"{image.stem}-{number}.png"
+        taken.append(name)
+    return taken

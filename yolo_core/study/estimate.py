@@ -13,17 +13,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo_core.data.statistics import voc2012
+from yolo_core.data.photographs import ARCHIVES
 from yolo_core.data.tree import BASE
 from yolo_core.errors import InputError
 from yolo_core.study.checkpoint import KEPT
 from yolo_core.study.config import RunConfig
 from yolo_core.study.cost import MACHINES, Assumed, Machine, count, held, in_words, spread, step
-from yolo_core.study.experiments import PROFILES, Profile, resolve
-from yolo_core.study.paths import data_folder
+from yolo_core.study.experiments import PROFILES, resolve
+from yolo_core.study.paths import cache_folder, data_folder
 
 GB = 1e9
-ARCHIVE = 2 * GB  # VOC 2012 as it is fetched; unpacked it is as much once more
+# What lies on disk when the pictures have been made: VOC 2012's archive and, unpacked, as much once more; the archives that the photographs
+# are picked from, and next to nothing.
+FETCHED = {"rtx2060": 2 * 2 * GB, "photographs": sum(archive.size for archive in ARCHIVES.values())}
 Job = tuple[str, str, int]  # experiment, arm, seed
 
 # What the notebooks train; tests/test_estimate.py runs their cells and compares.
@@ -71,7 +73,7 @@ def estimate(profile: str, jobs: Iterable[Job] = BOOK, machine: Machine = MACHIN
     InputError for an unknown profile or arm.
     """
     configs = _with_starts([resolve(name, arm, profile, seed) for name, arm, seed in jobs], profile)
-    images = _images(PROFILES[profile])
+    images = PROFILES[profile].sizes
     size = PROFILES[profile].base.get("image_size", RunConfig.image_size)
     kept = _features(configs)
 
@@ -82,7 +84,7 @@ def estimate(profile: str, jobs: Iterable[Job] = BOOK, machine: Machine = MACHIN
     starts = {config.start for config in configs}
     stay = [c for c in configs if keep_weights or f"{c.experiment}/{c.arm}" in starts]
     disk = {
-        "Pascal VOC 2012": 2 * ARCHIVE if PROFILES[profile].train_images is None else 0.0,
+        PROFILES[profile].data[0]: FETCHED.get(profile, 0.0),
         "decoded pictures": sum(images) * 3 * size**2,
         "features": sum(images) * sum(count(config).picture for config in kept),
         "weights": sum(count(config).weights for config in stay),
@@ -114,10 +116,12 @@ def announce(profile: str) -> None:
         return
     found = estimate(profile)
     print(found.told(), flush=True)
-    data = data_folder(profile)
-    there = sum(file.stat().st_size for file in (data / ".cache").rglob("*") if file.is_file())
+    of = chosen.on or profile
+    data = data_folder(of)
+    caches = (data / ".cache", cache_folder(of))
+    there = sum(file.stat().st_size for cache in caches for file in cache.rglob("*") if file.is_file())
     if (data / BASE).is_dir():
-        there += found.disk["Pascal VOC 2012"]
+        there += found.disk[chosen.data[0]]
     room = shutil.disk_usage(_existing(data)).free
     if (missing := sum(found.disk.values()) - there) > room:
         raise InputError(
@@ -131,7 +135,7 @@ def table(profile: str, rows: Mapping[str, tuple[str, str]], machine: Machine = 
     lines: list[str] = []
     for title, (name, arm) in rows.items():
         config = resolve(name, arm, profile)
-        seconds = spread(run_seconds, config, *_images(PROFILES[profile]), machine)
+        seconds = spread(run_seconds, config, *PROFILES[profile].sizes, machine)
         cells = {
             "run": f"{title} (`{name}/{arm}`)",
             "backbone": config.backbone
@@ -153,13 +157,6 @@ def _with_starts(configs: list[RunConfig], profile: str) -> list[RunConfig]:
     """The configurations and those whose weights they start from, each once."""
     starts = [resolve(*config.start.split("/"), profile, config.seed) for config in configs if config.start is not None]
     return list(dict.fromkeys(starts + configs))
-
-
-def _images(profile: Profile) -> tuple[int, int]:
-    """How many pictures are in the training and the validation split."""
-    if profile.train_images is None:
-        return voc2012("train").images, voc2012("val").images
-    return profile.train_images, profile.val_images or 0
 
 
 def _features(configs: Iterable[RunConfig]) -> list[RunConfig]:

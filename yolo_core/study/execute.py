@@ -13,7 +13,6 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from math import inf
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from yolo_core.study.notebook import numbers_of, output, run_notebook, stopped
 from yolo_core.study.numbers import write_json
 from yolo_core.study.paths import ROOT
 from yolo_core.study.side_by_side import side_by_side
+from yolo_core.study.versions import versions
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "matplotlib", "plotly", "papermill", "jupyter-book")
 
@@ -130,5 +130,5 @@ def _circumstances() -> dict[str, object]:
         "executed": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": versions(PACKAGES),
     }

@@ -9,7 +9,7 @@ syntax of the code) is the same: a notebook asks for a run and need not care whi
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from yolo_core.data import emoji
+from yolo_core.data.tree import BASE
 from yolo_core.data.voc import VocData
 from yolo_core.detector.heads import logit
 from yolo_core.errors import InputError
@@ -44,6 +45,13 @@ class Profile:
     per_experiment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     volumes: Mapping[str, int] = field(default_factory=dict)  # training scenes of the arms on a share of the set
     data: tuple[str, str] = ("EmojiVOC", "emoji")  # what its pictures are, and the `data` command that makes them
+    on: str = ""  # the profile whose pictures it works on; empty: its own
+    pictures: tuple[int, int] | None = None  # in train and val, of a tree that has to be there
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many pictures are in train and in val."""
+        return self.pictures or (self.train_images or 0, self.val_images or 0)
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ PROFILES: dict[str, Profile] = {
         per_experiment=MappingProxyType({"finetune": changes(epochs=1, score_epochs=1, probe_steps=75)}),
         volumes=changes(quarter=1592, half=3185),
         data=("photographs (VOC 2007, VOC 2012, COCO)", "photographs"),
+        pictures=(6370, 1221),
     ),
     "rtx2060": Profile(
         "Pascal VOC 2012 at 448 px on a 6 GB GPU",
@@ -102,8 +111,18 @@ PROFILES: dict[str, Profile] = {
         per_experiment=ON_THE_CARD,
         volumes=changes(quarter=1429, half=2858),
         data=("Pascal VOC 2012", "voc"),
+        pictures=(5717, 5823),
     ),
 }
+
+# The same at the write-up's own length, which is for a GPU: the answer to "a longer training".
+PROFILES["long"] = replace(
+    PROFILES["photographs"],
+    about="the photographs for the write-up's 100 epochs, GPU",
+    base=changes(**PROFILES["photographs"].base | {"epochs": 100, "probe_steps": 500, "score_epochs": 25}),
+    per_experiment=MappingProxyType({}),
+    on="photographs",
+)
 
 # What the write-up's public code does otherwise than the paper, where a key of the configuration can say it.
 RELEASED = changes(
@@ -285,9 +304,10 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
     """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; photographs have to be there."""
-    folder, chosen = data_folder(profile), profile_of(profile)
+    chosen = profile_of(profile)
+    folder = data_folder(chosen.on or profile)
     if chosen.train_images is None:
-        if not folder.exists():
+        if not (folder / BASE).exists():
             what, command = chosen.data
             raise InputError(f"{folder}: no {what} there; run `python -m yolo_core data {command} --out {folder}`")
         return folder
@@ -309,8 +329,9 @@ def load_data(folder: Path, image_size: int, cache: Path | None = None) -> tuple
 
 def profile_data(profile: str, progress: bool = True) -> tuple[VocData, VocData]:
     """The train and val splits a profile works on, made first where they are not there yet."""
-    folder, size = prepare_data(profile, progress), PROFILES[profile].base.get("image_size", RunConfig.image_size)
-    return load_data(folder, size, None if folder.is_relative_to(BUILD) else cache_folder(profile))
+    folder, chosen = prepare_data(profile, progress), PROFILES[profile]
+    size = chosen.base.get("image_size", RunConfig.image_size)
+    return load_data(folder, size, None if folder.is_relative_to(BUILD) else cache_folder(chosen.on or profile))
 
 
 def training_code() -> str:

@@ -62,6 +62,8 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
         found = compare(deployed, session(draft), pictures)  # one picture more than it was traced with
         if not all(value <= TOLERANCE for value in found.values()):  # so that NaN is refused as well
             raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")
+        if out.exists():
+            raise InputError(f"{out}: already there by now; give another --out")
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)

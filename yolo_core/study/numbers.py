@@ -14,6 +14,7 @@ from pathlib import Path
 
 from yolo_core.errors import InputError
 from yolo_core.study.paths import BUILD
+from yolo_core.study.strict_json import dumps
 
 # {{ group.items }} would print a dict's method, not the number; "env" is MyST's own.
 TAKEN = frozenset(dir(dict)) | {"env"}
@@ -52,7 +53,7 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
 def write_json(file: Path, value: object) -> None:
     """Written whole or not at all: to a temporary name, then moved. Keys sorted, so that equal content is equal bytes."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(file)
 
 

@@ -80,14 +80,15 @@ def prepare(profile: str) -> None:
 def conclude(profile: str) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
     Its picture is drawn into the profile's folder `drawn`."""
-    from yolo_core.study import experiments, forest, reference, register_page, verdicts
+    from yolo_core.study import experiments, forest, reference, register_page, released, verdicts
 
     judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
     own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
-    runs = {register_page.short(experiments.profile_of(name).data[0]): len(reference.stored(name)) for name in reference.JUDGED}
+    runs = {register_page.short(experiments.profile_of(name).data[0]): reference.stored(name) for name in reference.JUDGED}
     forest.write(_made(BUILD / profile / "drawn"), judged)
     return {
-        "claims": register_page.numbers(judged, own, runs) | {"forest": forest.html(judged)},
+        "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
+        | {"forest": forest.html(judged), "released": released.table(runs)},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),
     }

@@ -14,8 +14,9 @@ import os
 import platform
 import shutil
 import subprocess
+import warnings
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from safetensors.torch import load_file, save_file
 from yolo_core.errors import InputError
 from yolo_core.study.config import RunConfig, config_from_dict
 from yolo_core.study.paths import ROOT
+from yolo_core.study.strict_json import dumps, nan_for_null
+from yolo_core.study.versions import versions
 
 SCHEMA = 1
 PARTS = {"key": str, "config": dict, "data": dict, "code": str, "metrics": dict}
@@ -36,6 +39,7 @@ SHARES = frozenset(
 )
 COLUMNS = {"curves": {"step", "epoch", "gradient_norm"}, "epochs": {"epoch", "step", "map"}, "scores": {"score"}}  # at least
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas")
+PATIENCE = 30  # s that git has to say which commit this is
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,12 @@ class Run:
         return table
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return load_file(self.folder / "weights.safetensors")
+        """By name. InputError if they are missing or torn."""
+        path = self.folder / "weights.safetensors"
+        try:
+            return load_file(path)
+        except Exception as error:  # safetensors raises its own kinds for a torn file
+            raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
 
 
 def run_key(config: RunConfig, fingerprints: dict[str, str], code: str) -> str:
@@ -83,27 +92,35 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": device,
+        **({"card": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": versions(PACKAGES),
         "commit": _commit(),
     }
 
 
 def _commit() -> str | None:
-    """HEAD of the checkout, "+" appended if the tree differs from it; None outside a checkout."""
-    if not (ROOT / ".git").exists():
+    """HEAD of the checkout, "+" appended unless the tree is known to be the same; None outside a checkout, and where git cannot say."""
+    git = partial(subprocess.run, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+    try:
+        if not (ROOT / ".git").exists():
+            return None
+        head = git(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])
+        status = git(["git", "-C", str(ROOT), "status", "--porcelain", "-uno"])
+    except (OSError, subprocess.SubprocessError):  # there is no git, or it does not answer
         return None
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
     if head.returncode:
         return None
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False).stdout.strip()
-    return head.stdout.strip() + ("+" if changed else "")
+    return head.stdout.strip() + ("+" if status.returncode or status.stdout.strip() else "")
 
 
 def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
-    """Write a run beside its place and move it there, so that a reader sees a whole run or none."""
+    """Write a run beside its place and move it there, so that a reader sees a whole run or none.
+
+    What lies there is replaced if it is a run of the same key; beside anything else the run gets another name, with a warning.
+    """
+    folder = folder if _key(folder) == record["key"] else _free(folder)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -112,12 +129,31 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
             if not table.empty:
                 write_table(table, draft / f"{name}.parquet")
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
-        (draft / "record.json").write_text(json.dumps({"schema": SCHEMA, **record}, indent=1, sort_keys=True, allow_nan=True) + "\n")
+        (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Run(folder, {"schema": SCHEMA, **record})
+
+
+def _key(folder: Path) -> str | None:
+    """The key of the run in a folder; None where there is no sound one."""
+    try:
+        return read_run(folder).record["key"]
+    except InputError:
+        return None
+
+
+def _free(folder: Path) -> Path:
+    """`folder`, or folder-2, folder-3 ..., the first where nothing lies; warns if it is another."""
+    number, place = 1, folder
+    while place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        number += 1
+        place = folder.with_name(f"{folder.name}-{number}")
+    if place != folder:
+        warnings.warn(f"{folder}: something lies there by now; the run is written to {place}", stacklevel=3)
+    return place
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -148,6 +184,8 @@ def read_run(folder: Path | str) -> Run:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
         raise InputError(f"{path}: record of schema {str(found)[:40]}, this version reads {SCHEMA}; train the run again")
+    if isinstance(record.get("metrics"), dict):
+        record["metrics"] = nan_for_null(record["metrics"])
     if fault := _fault(record):
         raise InputError(f"{path}: {fault}; train the run again")
     return Run(folder, record)
@@ -170,7 +208,7 @@ def _fault(record: dict[str, Any]) -> str | None:
 
 def _impossible(metrics: dict[str, Any], inside: str = "metrics", empty: bool = False) -> str | None:
     """The first figure that no scoring gives: a share outside [0, 1], a count below 0, words. Where a split is `empty` of objects, and
-    where nothing was detected, a share is NaN."""
+    where nothing was detected, a share is NaN (null in the file)."""
     empty = empty or metrics.get("objects") == 0
     for key, value in metrics.items():
         sound = isinstance(value, dict) or not (key in GROUPS or inside == "cuts")

@@ -22,6 +22,7 @@ from yolo_core.study.verdicts import (
     Finding,
     chance_of_a_verdict,
     interval_95,
+    least_seeds,
     verdict_of,
 )
 
@@ -130,7 +131,7 @@ def _card(same: Sequence[Finding]) -> str:
 
 def summary(findings: Iterable[Finding]) -> dict[str, dict[str, Any]]:
     """By the id of a claim, ready to print: its sentence; verdict, effect and number of seeds of the first data set; the `answer` of each
-    data set that comes after it, under its short name; and `both`, all answers in one line."""
+    data set that comes after it, under its short name; `both`, all answers in one line; and `badges`, all verdicts."""
     found = {}
     for same in by_claim(findings):
         first, both = same[0], "; ".join(f"{short(f.data)} {answer(f)}" for f in same)
@@ -140,6 +141,7 @@ def summary(findings: Iterable[Finding]) -> dict[str, dict[str, Any]]:
             "effect": told(first),
             "seeds": str(len(first.seeds)),
             "both": both,
+            "badges": ", ".join(f"{short(f.data)} {badge(f) if f.seeds or not f.claim.arms else 'not run'}" for f in same),
         } | {short(f.data): answer(f) for f in same[1:]}
     return found
 
@@ -174,7 +176,9 @@ def agreement(findings: Iterable[Finding]) -> str:
     decided = [same for same in rows if all(f.verdict != INCONCLUSIVE for f in same)]
     differ = [same for same in decided if len({f.verdict for f in same}) > 1]
     names = " and ".join(short(f.data) for f in rows[0])
-    agreed = "all" if decided and not differ else len(decided) - len(differ)
+    if not decided:
+        return f"There is no sentence yet that {names} both decide."
+    agreed = len(decided) - len(differ) if differ else "all"
     said = f"{names} both decide {_counted(len(decided), 'sentence')}, and agree on {agreed} of them."
     if not differ:
         return said
@@ -189,10 +193,10 @@ def agreement(findings: Iterable[Finding]) -> str:
 def progress(findings: Iterable[Finding]) -> str:
     """How far a data set has been run, in words: "run", "not run yet", or so many sentences of those that ask for runs."""
     asked = [f for f in findings if f.claim.arms]
-    ready = sum(len(f.seeds) >= MIN_SEEDS for f in asked)
+    ready = sum(len(f.seeds) >= least_seeds(f.claim, f.data) for f in asked)
     if not any(f.seeds for f in asked):
         return "not run yet"
-    return "run" if ready == len(asked) else f"run so far: {ready} of {len(asked)} sentences have their {MIN_SEEDS} seeds"
+    return "run" if ready == len(asked) else f"run so far: {ready} of {len(asked)} sentences have their seeds"
 
 
 def images(findings: Iterable[Finding]) -> str:
@@ -237,7 +241,6 @@ def numbers(findings: Sequence[Finding], own: Sequence[Finding], runs: dict[str,
     """The group `claims`, ready to print. `own`: the findings of the reader's build; `runs`: how many records each data set has."""
     first, more = len(SEEDS), len(MORE_SEEDS)
     return {
-        "reference": markdown(findings),
         "own": markdown(own),
         "cards": cards(findings),
         "counts": counts(findings),
@@ -253,6 +256,7 @@ def numbers(findings: Sequence[Finding], own: Sequence[Finding], runs: dict[str,
         "waiting": listed(findings, lambda f: f.undecided and len(f.seeds) < first + more),
         "second_look": listed(findings, lambda f: f.level != 1 - FIRST_LOOK, verdict=True),
         "was_decided": listed(findings, _was_decided),
+        "known": ", ".join(dict.fromkeys(f"{f.claim.id} on {f.claim.known}" for f in findings if f.claim.known)),
         "fresh": listed(findings, lambda f: f.seeds == FRESH_SEEDS, verdict=True),
         "firm": listed(findings, lambda f: f.firm),
         "not_firm": listed(findings, lambda f: f.verdict != INCONCLUSIVE and not f.firm),

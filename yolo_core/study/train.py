@@ -1,6 +1,6 @@
 """The training loop.
 
-Inside: `train`, `Training` (a detector with all its step needs), `NonFiniteLoss`.
+Inside: `train`, `Training` (a detector with all its step needs), `drawn_from`, `NonFiniteLoss`.
 
 One code path from a laptop's CPU to a GPU: Lightning Fabric places the model, casts, and scales. An effective batch is loaded whole
 and cut into micro-batches whose gradients add up; the loss is divided by the effective batch, so a partial last group, or a last
@@ -36,6 +36,7 @@ from yolo_core.study.features import FeatureData
 from yolo_core.study.precision import arithmetic, scale
 from yolo_core.study.probes import ConflictProbe, GradientProbe, NoiseProbe
 from yolo_core.study.records import Run, environment, read_run, run_key, write_run
+from yolo_core.study.resident import resident
 from yolo_core.study.scoring import cell_scores, predict, resampled, score, shown, to_float
 
 COMPARED = 100  # pictures of the val split whose scores are kept, so that two runs' orders can be compared
@@ -73,6 +74,13 @@ def mosaics(config: RunConfig, length: int, steps: int) -> int:
     """How many pictures a training draws as mosaics, of `length` an epoch: those of all steps but the last `close_mosaic` of them."""
     epoch, batch = divmod(steps - round(config.close_mosaic * steps), math.ceil(length / config.effective_batch))
     return epoch * length + batch * config.effective_batch
+
+
+def drawn_from(data: VocData, config: RunConfig, steps: int) -> VocData:
+    """What an epoch draws its batches from: the pictures as they are, or as a training of so many steps changes them."""
+    if config.mosaic:
+        data = Mosaic(data, config.seed, mosaics(config, len(data), steps))
+    return Augmented(data, config.seed) if config.augment else data
 
 
 def make_fabric(precision: str) -> Fabric:
@@ -127,10 +135,16 @@ class Training:
     def __init__(self, config: RunConfig, fabric: Fabric, start: Run | None) -> None:
         if config.compile and fabric.world_size > 1:
             raise InputError("--compile works in one process alone; leave it out, or torchrun")
+        if (config.start is None) != (start is None):
+            said = "a run to start from was given" if config.start is None else f"no run of {config.start} was given"
+            raise InputError(f"{config.experiment}/{config.arm} starts from {config.start or 'fresh weights'}, and {said}")
         self.config, self.fabric, self.precision = config, fabric, fabric.strategy.precision
         self.detector = config.detector().to(memory_format=torch.channels_last)
         if start is not None:
-            self.detector.load_state_dict(start.weights())
+            try:
+                self.detector.load_state_dict(start.weights())
+            except RuntimeError as error:
+                raise InputError(f"{start.folder}: its weights do not fit {config.experiment}/{config.arm}; start from another") from error
         self.statistics_before = snapshot(self.detector.backbone)
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
         self.net = compiled(self.detector) if config.compile else self.detector
@@ -164,7 +178,8 @@ class Training:
         self.detector.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])
         self.rate.load_state_dict(state["rate"])
-        self.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # half precision has a factor on a GPU alone
+            self.precision.load_state_dict(state["precision"])
         self.probe.load(state["probe"])
         self.noise.load(state["noise"])
         self.conflict.load(state["conflict"])
@@ -172,7 +187,7 @@ class Training:
         self.progress.resumed += 1
         torch.set_rng_state(state["rng"]["cpu"])
         if "cuda" in state["rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+            torch.cuda.set_rng_state_all(state["rng"]["cuda"][: torch.cuda.device_count()])
 
     def step(self, images: torch.Tensor, targets: list[dict], whole: int, watch: Watcher | None) -> dict[str, float]:
         """One effective batch of `whole` pictures over all processes; a device out of memory takes it again in micro-batches of half."""
@@ -268,12 +283,14 @@ def train(
     watch: Watcher | None = None,
     workers: int = 0,
     checkpoint_seconds: float = 60.0,
+    resume: bool = True,
 ) -> Run:
     """Train a detector and write its run to the folder `out`; a training of the same key that was killed goes on from its last checkpoint.
 
     code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: stop after
     so many effective batches. watch: called with the tables of the probe of gradients, or of a detector at points of the probe of conflict,
     at each of its looks. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf for no checkpoints.
+    resume: False drops the checkpoints that a training of this key has left, and starts anew.
     Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     started = time.perf_counter()
@@ -287,17 +304,17 @@ def train(
     if config.train_images is not None:
         train_data = train_data.sample(config.train_images)
     steps = int(min(config.epochs * math.ceil(len(train_data) / config.effective_batch), max_steps or math.inf))
-    plain_data = train_data
-    if config.mosaic:
-        train_data = Mosaic(train_data, config.seed, mosaics(config, len(train_data), steps))
-    if config.augment:
-        train_data = Augmented(train_data, config.seed)
+    if workers == 0 and not (config.mosaic or config.augment):  # which change pictures one by one, on the CPU
+        train_data, val_data = resident((train_data, val_data), run.detector, fabric.device)
+    plain_data, train_data = train_data, drawn_from(train_data, config, steps)
     rank, world = fabric.global_rank, fabric.world_size
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed, workers=workers, rank=rank, world=world)
     run.schedule(steps)
     fingerprints = fingerprints_of(train_data, val_data, start)
     key = run_key(config, fingerprints, code)
     checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {world}")
+    if not resume:
+        checkpoints.remove()
     if math.isfinite(checkpoint_seconds) and (found := checkpoints.latest()) is not None:
         try:
             run.load(*found)
@@ -353,7 +370,8 @@ def train(
     record = {
         "key": key,
         "config": config.to_dict(),
-        "data": {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)},
+        "data": {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)}
+        | ({"reencoded": plain_data.reencoded} if plain_data.reencoded else {}),
         "code": code,
         "steps": at.step,
         "parameters": {

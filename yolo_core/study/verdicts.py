@@ -1,6 +1,7 @@
 """The register: what runs say of every claim.
 
-Inside: `Finding`, `judge`, `register`, `verdict_of`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words: register_page.py.
+Inside: `Finding`, `judge`, `register`, `verdict_of`, `least_seeds`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words for
+the pages: register_page.py.
 
 A verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the threshold, FAILS
 if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds. Where `MORE_SEEDS` were added the interval
@@ -70,8 +71,9 @@ class Finding:
             return "predicted only: `python -m yolo_core plan --verify` has to run on the card"
         if any(map(math.isnan, self.effects)):
             return "an arm stands at the floor: there is nothing to divide by"
-        if len(self.seeds) < MIN_SEEDS:
-            return f"{len(self.seeds)} of at least {MIN_SEEDS} seeds"
+        if len(self.seeds) < (least := least_seeds(self.claim, self.data)):
+            fresh = " fresh" if self.claim.known == self.data else ""
+            return f"{len(self.seeds)} of at least {least}{fresh} seeds"
         return "the interval holds the threshold"
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,21 +139,31 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
     for seed in sorted(set.intersection(*(set(found) for found in by_arm.values()))):
         try:
             effects_of[seed] = float(claim.effect(*(by_arm[arm][seed] for arm in claim.arms)))
+        except ZeroDivisionError:  # an arm at the floor
+            effects_of[seed] = math.nan
         except KeyError:  # a record without the figure that the claim asks for (too short a run for a probe) is no evidence
             continue
-    seeds, error = _look(effects_of)
+    seeds, error = _look(effects_of, claim.fresh if claim.known == data else 0)
     effects = [effects_of[seed] for seed in seeds]
     interval = interval_95(effects, error)
     verdict: Verdict = "INCONCLUSIVE"
-    if interval is not None and len(seeds) >= MIN_SEEDS and all(map(math.isfinite, interval)):
+    if interval is not None and len(seeds) >= least_seeds(claim, data) and all(map(math.isfinite, interval)):
         verdict = verdict_of(claim, *interval)
     effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
     resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
 
 
-def _look(seeds: Iterable[int]) -> tuple[list[int], float]:
-    """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones."""
+def least_seeds(claim: Claim, data: str) -> int:
+    """How many seeds a verdict takes."""
+    return claim.fresh if claim.known == data else MIN_SEEDS
+
+
+def _look(seeds: Iterable[int], fresh: int = 0) -> tuple[list[int], float]:
+    """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones. fresh: no other than
+    so many fresh ones."""
+    if fresh:
+        return [seed for seed in seeds if seed in FRESH_SEEDS[:fresh]], FIRST_LOOK
     if set(FRESH_SEEDS) <= set(seeds):
         return list(FRESH_SEEDS), FIRST_LOOK
     others = [seed for seed in seeds if seed not in FRESH_SEEDS]  # a part of the fresh seeds is no look: nobody stops where it pleases
@@ -215,6 +227,6 @@ def register(records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> li
     """Every claim, judged by the same records, of runs on `data`."""
     records = list(records)
     findings = [judge(claim, records, data) for claim in CLAIMS]
-    tested = [f for f in findings if len(f.seeds) >= MIN_SEEDS]
+    tested = [f for f in findings if len(f.seeds) >= least_seeds(f.claim, data)]
     firm = {f.claim.id for f, holds in zip(tested, _holm([_error_of(f) for f in tested]), strict=True) if holds}
     return [replace(f, firm=f.claim.id in firm and f.verdict != "INCONCLUSIVE") for f in findings]

@@ -1,0 +1,81 @@
+"""Checkpoints of another training to the same place are told of and left alone, and take nothing from those that are written now."""
+
+import dataclasses
+import json
+import warnings
+
+import pytest
+import torch
+from helpers_voc import write_tree
+from test_checkpoint import CONFIG, Killed, run, stop_at
+from test_checkpoint_moved import contents, killed_at
+
+from yolo_core.__main__ import main
+from yolo_core.data.voc import VocData
+from yolo_core.study.checkpoint import Checkpoints, beside
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    root = write_tree(tmp_path_factory.mktemp("tree"), train=10, val=4)
+    return VocData(root, "train", 224), VocData(root, "val", 224)
+
+
+OTHERS = {
+    "another seed": {"seed": 1},
+    "another option": {"lr": 1e-4},
+    "another length": {"epochs": 3},
+}
+
+
+@pytest.mark.parametrize("change", OTHERS.values(), ids=list(OTHERS))
+def test_checkpoints_of_another_training_are_told_of_left_alone_and_hinder_none(splits, tmp_path, monkeypatch, change):
+    """The other was killed later than this one ever gets."""
+    out, other = tmp_path / "run", dataclasses.replace(CONFIG, **change)
+    killed_at(5, monkeypatch, splits, out, other)
+    lying = contents(tmp_path)
+    with pytest.warns(UserWarning, match=r"another training.*left as they are"):
+        killed_at(3, monkeypatch, splits, out)
+    assert lying.items() <= contents(tmp_path).items()
+    with pytest.warns(UserWarning, match=r"another training"):
+        assert run(splits, out).record["times"]["resumed"] == 1
+    assert contents(beside(out)) == lying, "a finished run takes its own checkpoints with it, and no other's"
+    out.rename(tmp_path / "done")
+    assert run(splits, out, other).record["times"]["resumed"] == 1
+    assert not beside(out).exists()
+
+
+def test_checkpoints_of_two_trainings_of_one_step_lie_side_by_side(tmp_path):
+    one, other = Checkpoints(tmp_path / "c", "one"), Checkpoints(tmp_path / "c", "other")
+    assert one.save(7, {"w": torch.ones(1)}, {"whose": 1}) and other.save(7, {"w": torch.ones(1)}, {"whose": 2})
+    with pytest.warns(UserWarning, match="another training"):
+        assert (one.latest()[1], other.latest()[1]) == ({"whose": 1}, {"whose": 2})
+
+
+def test_torn_checkpoints_of_higher_steps_do_not_cost_those_written_after_going_back(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c", "key")
+    for step in (5, 6):
+        checkpoints.save(step, {"w": torch.ones(1)}, {"step": step})
+        (checkpoints.folder / str(step) / "state.pt").write_bytes(b"")
+    for step in (1, 2):
+        assert checkpoints.save(step, {"w": torch.ones(1)}, {"step": step})
+        with pytest.warns(UserWarning, match="is torn"):
+            assert checkpoints.latest()[1] == {"step": step}
+
+
+def test_no_resume_starts_anew_and_leaves_the_checkpoints_of_another_training(tmp_path, monkeypatch):
+    tree, out = write_tree(tmp_path / "tree", train=40, val=2), tmp_path / "run"
+    command = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(out)]
+    command += ["--checkpoint-seconds", "0"]
+    for seed in ("7", "0"):
+        with monkeypatch.context() as patch, warnings.catch_warnings(action="ignore"):
+            stop_at(patch, 1)
+            with pytest.raises(Killed):
+                main([*command, "--seed", seed])
+        if seed == "7":
+            lying = contents(beside(out))
+    assert len(contents(beside(out))) > len(lying)
+    with pytest.warns(UserWarning, match="another training"):
+        assert main([*command, "--no-resume"]) == 0
+    assert json.loads((out / "record.json").read_text())["times"]["resumed"] == 0
+    assert contents(beside(out)) == lying

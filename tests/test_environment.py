@@ -1,0 +1,82 @@
+"""What a record says of its machine is optional: nothing that cannot be found out there costs a finished training its result."""
+
+import subprocess
+
+import pytest
+
+from yolo_core.study import execute, records
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout of one commit, in the place of this one."""
+    for command in (["init", "-q"], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    return tmp_path
+
+
+def program(folder, lines):
+    """A `git` of our own, first on the PATH."""
+    (folder / "git").write_text(f"#!/bin/sh\n{lines}\n")
+    (folder / "git").chmod(0o755)
+    return str(folder)
+
+
+def test_a_sound_checkout_is_named_and_one_that_differs_from_its_commit_is_marked(checkout):
+    named = records.environment("cpu")["commit"]
+    assert len(named) == 12
+    (checkout / "file").write_text("one")
+    subprocess.run(["git", "-C", str(checkout), "add", "file"], check=True)
+    assert records.environment("cpu")["commit"] == f"{named}+"
+
+
+def no_git(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+
+
+def a_git_that_cannot_be_run(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", program(checkout, "exit 0"))
+    (checkout / "git").write_bytes(b"\x7fELF")
+
+
+def a_git_that_hangs(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", f"{program(checkout, 'exec sleep 60')}:/bin:/usr/bin")
+    monkeypatch.setattr(records, "PATIENCE", 0.2)
+
+
+def a_folder_of_another_owner(checkout, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+
+
+def a_torn_repository(checkout, monkeypatch):
+    (checkout / ".git/HEAD").write_text("")
+
+
+def a_folder_that_may_not_be_entered(checkout, monkeypatch):
+    def refused(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.exists", refused)
+
+
+KINDS = (no_git, a_git_that_cannot_be_run, a_git_that_hangs, a_folder_of_another_owner, a_torn_repository, a_folder_that_may_not_be_entered)
+
+
+@pytest.mark.parametrize("broken", KINDS, ids=lambda kind: kind.__name__)
+def test_what_git_cannot_say_is_left_out(broken, checkout, monkeypatch):
+    broken(checkout, monkeypatch)
+    found = records.environment("cpu")
+    assert found["commit"] is None and found["packages"]["torch"]
+
+
+def test_a_git_that_names_the_commit_and_then_fails_leaves_it_marked(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", program(checkout, 'case "$*" in *rev-parse*) echo 0123456789ab;; *) exit 128;; esac'))
+    assert records.environment("cpu")["commit"] == "0123456789ab+"
+
+
+def test_a_package_without_metadata_costs_neither_a_record_nor_a_notebook_that_has_run(monkeypatch):
+    monkeypatch.setattr(records, "PACKAGES", ("torch", "brought-by-conda-under-another-name"))
+    monkeypatch.setattr(execute, "PACKAGES", records.PACKAGES)
+    for packages in (records.environment("cpu")["packages"], execute._circumstances()["packages"]):
+        assert packages["torch"] and packages["brought-by-conda-under-another-name"] == "not installed"

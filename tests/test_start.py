@@ -1,0 +1,153 @@
+"""Nothing of an arm's configuration is dropped in silence on its way to the training, its start least of all."""
+
+import dataclasses
+import json
+from pathlib import Path
+from types import UnionType
+from typing import Literal, get_args, get_origin
+
+import pytest
+import torch
+from helpers_voc import write_tree
+from test_train import TINY
+
+from yolo_core.__main__ import main
+from yolo_core.data.voc import VocData
+from yolo_core.errors import InputError
+from yolo_core.study import experiments
+from yolo_core.study.config import RunConfig
+from yolo_core.study.records import Run, read_run, write_run
+from yolo_core.study.train import train
+
+CONTINUED = [(name, arm) for name, trial in experiments.EXPERIMENTS.items() for arm, keys in trial.arms.items() if "start" in keys]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return write_tree(tmp_path_factory.mktemp("tree"), train=4, val=2)
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """What reaches the training by any path: (configuration, start)."""
+    seen = []
+
+    def note(config, train_data, val_data, out, *, code, start=None, **_):
+        seen.append((config, start))
+        return Run(Path(out), {"metrics": {"map": 0.0}, "steps": 1, "key": "k", "config": config.to_dict()})
+
+    monkeypatch.setattr("yolo_core.study.train.train", note)
+    monkeypatch.setattr(experiments, "train", note)
+    return seen
+
+
+def command(tree, out, name, arm, *options):
+    return ["train", name, "--arm", arm, "--profile", "smoke", "--data", str(tree), "--out", str(out), *options]
+
+
+def run_of(folder, name, arm, seed=0, weights=None):
+    """A finished run of an arm."""
+    config = experiments.resolve(name, arm, "smoke", seed)
+    record = {"key": f"key of {name}/{arm}", "code": "c", "config": config.to_dict(), "data": {"fingerprints": {}}, "metrics": {}}
+    return str(write_run(folder, record, {}, weights or {"w": torch.ones(1)}).folder)
+
+
+@pytest.mark.parametrize(("name", "arm"), CONTINUED)
+def test_an_arm_that_goes_on_from_another_run_is_given_it_or_refused(tree, tmp_path, capsys, reached, name, arm):
+    before = experiments.resolve(name, arm, "smoke").start
+    assert main(command(tree, tmp_path / "run", name, arm)) == 2
+    error = capsys.readouterr().err
+    assert f"goes on from a run of {before}" in error and "--start" in error and error.count("\n") == 1
+    folder = run_of(tmp_path / "start", *before.split("/"))
+    assert main(command(tree, tmp_path / "run", name, arm, "--start", folder)) == 0
+    ((config, start),) = reached
+    assert config == experiments.resolve(name, arm, "smoke") and start.folder == Path(folder)
+
+
+@pytest.mark.parametrize(("made", "said"), [(("focal", "focal", 0), "got focal/focal"), (("focal", "mse", 1), "seed 1")])
+def test_a_start_of_another_arm_or_seed_is_refused(tree, tmp_path, capsys, reached, made, said):
+    folder = run_of(tmp_path / "start", *made)
+    assert main(command(tree, tmp_path / "run", "finetune", "continued", "--start", folder)) == 2
+    error = capsys.readouterr().err
+    assert "expected a run of focal/mse with seed 0" in error and said in error and not reached
+
+
+def test_a_start_for_an_arm_that_has_none_is_refused(tree, tmp_path, capsys, reached):
+    folder = run_of(tmp_path / "start", "focal", "mse")
+    assert main(command(tree, tmp_path / "run", "finetune", "fresh", "--start", folder)) == 2
+    assert "finetune/fresh goes on from no other run" in capsys.readouterr().err and not reached
+
+
+@pytest.mark.parametrize("weights", ["gone", "torn", "of another net"])
+def test_a_start_without_weights_that_fit_is_refused_in_a_sentence(tree, tmp_path, capsys, weights):
+    folder = run_of(tmp_path / "start", "focal", "mse-conv")
+    file = Path(folder) / "weights.safetensors"
+    file.unlink() if weights == "gone" else file.write_bytes(file.read_bytes()[: -1 if weights == "torn" else None])
+    assert main(command(tree, tmp_path / "run", "finetune", "continued-conv", "--start", folder)) == 2
+    error = capsys.readouterr().err
+    assert "start" in error and "weights" in error and error.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_run_that_goes_on_begins_with_the_weights_of_the_other_and_names_its_key(tree, tmp_path):
+    torch.manual_seed(1)
+    weights = {name: tensor.clone() for name, tensor in experiments.resolve("focal", "mse-conv", "smoke").detector().state_dict().items()}
+    folder, out = run_of(tmp_path / "start", "focal", "mse-conv", weights=weights), tmp_path / "run"
+    arm = command(tree, out, "finetune", "continued-conv-still", "--start", folder, "--max-steps", "1")
+    assert main(arm) == 0
+    assert json.loads((out / "record.json").read_text())["data"]["fingerprints"]["start"] == "key of focal/mse-conv"
+    learnt = {name: tensor for name, tensor in read_run(out).weights().items() if name.endswith(("weight", "bias"))}
+    moved = [float((tensor - weights[name]).abs().max()) for name, tensor in learnt.items()]
+    assert 0 < max(moved) < 1e-3, "one step at 1e-5 from there, and not another net"
+
+
+def test_no_training_claims_a_start_that_it_is_not_given_or_hides_one_that_it_is(tree, tmp_path):
+    splits = VocData(tree, "train", 224), VocData(tree, "val", 224)
+    start = read_run(run_of(tmp_path / "start", "focal", "mse"))
+    for config, given in ((dataclasses.replace(TINY, start="focal/mse"), None), (TINY, start)):
+        with pytest.raises(InputError, match="start"):
+            train(config, *splits, tmp_path / "run", code="c", start=given, progress=False)
+
+
+APART = ("augment", "mosaic", "compile")  # at odds with keys that are changed in the first of the two configurations below
+
+
+def other(field):
+    """A value that is not the field's default, whatever the field."""
+    kind, default = field.type, field.default
+    special = {"finest_stride": 8, "start": "focal/mse"}
+    if field.name in special:
+        return special[field.name]
+    if get_origin(kind) is Literal:
+        return next(value for value in get_args(kind) if value != default)
+    kind = get_args(kind)[0] if isinstance(kind, UnionType) else kind
+    if kind is bool:
+        return not default
+    return "other" if kind is str else (default or 6) + 1 if kind is int else (default or 0.6) / 2
+
+
+FIELDS = dataclasses.fields(RunConfig)
+CHANGED = [RunConfig(**{field.name: other(field) for field in FIELDS if (field.name in APART) == apart}) for apart in (False, True)]
+
+
+def test_the_two_configurations_below_change_every_key():
+    assert all(any(getattr(config, field.name) != field.default for config in CHANGED) for field in FIELDS)
+
+
+@pytest.mark.parametrize("config", CHANGED, ids=["most keys", "the others"])
+@pytest.mark.parametrize("path", ["the command", "experiments.run"])
+def test_every_key_of_an_arm_reaches_the_training(config, path, tree, tmp_path, monkeypatch, reached):
+    start = dataclasses.replace(RunConfig(), experiment="focal", arm="mse", seed=config.seed)
+    monkeypatch.setattr(experiments, "resolve", lambda name, arm, *_: start if (name, arm) == ("focal", "mse") else config)
+    monkeypatch.setattr(experiments, "profile_data", lambda *_: (VocData(tree, "train", 224), VocData(tree, "val", 224)))
+    monkeypatch.setattr(experiments, "runs_folder", lambda: tmp_path / "runs")
+    monkeypatch.setattr(experiments, "load_data", lambda *_: (None, None))
+    if path == "the command":
+        record = {"key": "k", "code": "c", "config": start.to_dict(), "data": {"fingerprints": {}}, "metrics": {}}
+        write_run(tmp_path / "start", record, {}, {})
+        options = ["--start", str(tmp_path / "start")] if config.start else []
+        assert main(command(tree, tmp_path / "run", "finetune", "fresh", *options)) == 0
+    else:
+        experiments.run("finetune", "fresh", "smoke", progress=False)
+    found, given = reached[-1]
+    assert {f.name: getattr(found, f.name) for f in FIELDS} == {f.name: getattr(config, f.name) for f in FIELDS}
+    assert (given is None) == (config.start is None)

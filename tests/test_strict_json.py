@@ -1,0 +1,107 @@
+"""What is written or printed as JSON is JSON: no NaN, which only Python reads, and what is null there is read back as NaN."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from helpers_voc import image, write_tree
+
+from yolo_core.__main__ import main
+from yolo_core.study import bench, memory, numbers, reference, verdicts
+from yolo_core.study.claims import CLAIMS
+from yolo_core.study.contest import Row
+from yolo_core.study.records import read_run, write_run
+from yolo_core.study.strict_json import dumps
+
+
+def strict(text):
+    """As Node, jq and every other reader take it."""
+
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Its one picture to score on shows nothing: there is no mAP."""
+    return write_tree(tmp_path_factory.mktemp("tree"), train=3, val=1)
+
+
+@pytest.fixture(scope="module")
+def blind(tree, tmp_path_factory):
+    """A run that has found nothing."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    command = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(out), "--max-steps", "1"]
+    assert main(command) == 0
+    return out
+
+
+def test_numbers_that_json_lacks_become_null_wherever_they_stand():
+    value = {"a": [math.nan, 1.5, {"b": (math.inf, -math.inf)}], "c": np.float64("nan"), "d": "NaN", "e": True}
+    assert strict(dumps(value)) == {"a": [None, 1.5, {"b": [None, None]}], "c": None, "d": "NaN", "e": True}
+
+
+def test_the_record_of_a_run_that_found_nothing_is_json_and_is_read_back_with_nan(blind):
+    record = strict((blind / "record.json").read_text())
+    assert record["metrics"]["map"] is None
+    metrics = read_run(blind).metrics
+    assert math.isnan(metrics["map"]) and math.isnan(metrics["cuts"]["0.4"]["precision"])
+    assert record["config"]["start"] is None and read_run(blind).config.start is None
+
+
+def test_a_record_that_was_written_with_nan_is_read_as_before(blind, tmp_path):
+    whole = read_run(blind)
+    (tmp_path / "record.json").write_text(json.dumps(whole.record))
+    assert "NaN" in (tmp_path / "record.json").read_text()
+    assert dumps(read_run(tmp_path).record) == dumps(whole.record)
+
+
+@pytest.mark.parametrize("command", ["eval", "predict", "claims", "plan", "bench"])
+def test_what_a_command_says_of_nothing_found_is_json(command, tree, blind, tmp_path, capsys, monkeypatch):
+    arguments = {
+        "eval": [str(blind), "--data", str(tree), "--json"],
+        "predict": [str(blind), str(image(tree, "val_000")), "--out", str(tmp_path / "seen")],
+        "claims": ["--json"],
+        "plan": ["--json", "--verify", "--effective-batch", "2"],
+        "bench": ["--json"],
+    }
+    monkeypatch.setattr(reference, "_sorted", lambda *_: ([read_run(blind)], {}))
+    if command == "predict":
+        found = {"boxes": torch.rand(1, 4), "scores": torch.tensor([math.nan]), "labels": torch.tensor([0])}
+        monkeypatch.setattr("yolo_core.detector.grid.Grid.decode", lambda *_, **__: [found])
+    monkeypatch.setattr(memory, "verify", lambda *_: math.nan)
+    monkeypatch.setattr(bench, "run", lambda: SimpleNamespace(rows=[Row("AP", "a", "s", [math.nan], [1.0])]))
+    capsys.readouterr()
+    assert main([command, *arguments[command]]) == 0
+    printed = capsys.readouterr().out
+    found = strict((tmp_path / "seen/boxes.json").read_text() if command == "predict" else printed)
+    assert found and "null" in dumps(found)
+
+
+def test_claims_judge_a_record_of_nulls_as_one_of_nan(blind, tmp_path):
+    """As three seeds of each arm of each claim, once as written before and once as now."""
+    metrics = read_run(blind).metrics
+    for claim in CLAIMS:
+        found = []
+        for form in (dumps, json.dumps):
+            runs = []
+            for experiment, arm in dict.fromkeys(claim.arms):
+                for seed in range(3):
+                    record = read_run(blind).record | {"metrics": metrics}
+                    record["config"] = record["config"] | {"experiment": experiment, "arm": arm, "seed": seed}
+                    folder = write_run(tmp_path / "run", record, {}, {}).folder
+                    (folder / "record.json").write_text(form(record))
+                    runs.append(read_run(folder).record)
+            found.append(verdicts.judge(claim, runs))
+        assert dumps(found[0].to_dict()) == dumps(found[1].to_dict())
+        assert found[0].verdict == "INCONCLUSIVE" or math.isfinite(found[0].effect)
+
+
+def test_numbers_and_journals_are_json_too(tmp_path):
+    numbers.write_json(tmp_path / "x.json", {"a": math.nan})
+    assert strict((tmp_path / "x.json").read_text()) == {"a": None}
