@@ -87,7 +87,8 @@ def test_the_sentences_on_which_the_two_part_are_counted_and_named():
     said = agreement(both(UP, DOWN))
     assert said.startswith("EmojiVOC and photographs both decide 1 sentence, and agree on 0 of them. They differ on 1: [R1](/")
     assert said.endswith("[HOLDS]{.verdict-holds} on EmojiVOC, [FAILS]{.verdict-fails} on photographs.")
-    assert agreement(both(UP, records("decoupled", 0.2, 0.1, 0.11))) == "There is no sentence yet that EmojiVOC and photographs both decide."
+    wide = records("decoupled", 0.2, 0.1, 0.11)
+    assert agreement(both(UP, wide)) == "There is no sentence yet that EmojiVOC and photographs both decide."
 
 
 def test_every_sentence_is_counted_once_by_data_set():
