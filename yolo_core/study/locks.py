@@ -17,8 +17,9 @@ MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK
 
 
 @contextmanager
-def alone(made: Path, wait: bool = True) -> Iterator[bool]:
+def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
     """Keep other processes off what is about to be made at `made`; whether this one may make it, which is always so if it waits.
+    busy: printed where it has to.
 
     The lock is the system's, of an empty file beside it, NAME.lock, which stays; where there are no such locks it is a file NAME.held
     that names its holder. It ends with the context or with the process that holds it, however that ends; only a NAME.held whose process
@@ -27,7 +28,7 @@ def alone(made: Path, wait: bool = True) -> Iterator[bool]:
     """
     with writing(made):
         made.parent.mkdir(parents=True, exist_ok=True)
-        lock = _taken(made, wait)
+        lock = _taken(made, wait, busy)
     try:
         yield lock is not None
     finally:
@@ -35,16 +36,20 @@ def alone(made: Path, wait: bool = True) -> Iterator[bool]:
             lock.release()
 
 
-def _taken(made: Path, wait: bool) -> BaseFileLock | None:
+def _taken(made: Path, wait: bool, busy: str) -> BaseFileLock | None:
     """The lock of a thing, held; None if another process holds it and this one does not wait."""
     locks: list[BaseFileLock] = [SoftFileLock(f"{made}.held")]
     if FileLock is not SoftFileLock:  # as it is without fcntl
         locks.insert(0, FileLock(f"{made}.lock", fallback_to_soft=False))
     for lock in locks:
         try:
-            lock.acquire(blocking=wait)
+            lock.acquire(blocking=wait and not busy)
         except Timeout:
-            return None
+            if not wait:
+                return None
+            print(busy, flush=True)
+            lock.acquire()
+            return lock
         except OSError as error:
             if error.errno not in MISSING or lock is locks[-1]:
                 raise
