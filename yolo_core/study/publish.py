@@ -22,6 +22,7 @@ from pathlib import Path
 from yolo_core.errors import InputError
 from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.execute import clock, execute, tree_hash
+from yolo_core.study.locks import alone
 from yolo_core.study.notebook import ExecutionError, numbers_of, output
 from yolo_core.study.numbers import merge, write_json
 from yolo_core.study.paths import BUILD, ROOT, runs_folder
@@ -115,14 +116,16 @@ def build(
     """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html.
 
     Raises InputError for a profile that does not exist or a table of contents that names missing pages, ExecutionError for a notebook
-    that fails, PublishError for pages that Sphinx has a warning about.
+    that fails, PublishError for pages that Sphinx has a warning about. Of several builds of a profile at once one works and the others
+    wait.
     """
     out = out or root / "_build" / profile
     notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
-    record = execute(notebooks, profile, out, prepare, root)
-    _conclude(profile, record, out, root, conclude)
-    _stage(notebooks, out, root)
-    return _html(out)
+    with alone(out, busy=f"{out}: another build is at work there; this one waits for it"):
+        record = execute(notebooks, profile, out, prepare, root)
+        _conclude(profile, record, out, root, conclude)
+        _stage(notebooks, out, root)
+        return _html(out)
 
 
 def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conclude: Callable[[str], dict[str, dict]]) -> None:
