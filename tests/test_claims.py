@@ -220,6 +220,7 @@ def test_the_error_of_a_verdict_is_the_p_of_the_t_test_scaled_for_a_second_look(
     [
         ((0.01, 0.04, 0.03, 0.005), (True, False, False, True)),  # 0.005 <= 0.05/4, 0.01 <= 0.05/3, and 0.03 > 0.05/2
         ((0.001, 0.03, 0.04), (True, False, False)),  # 0.04 <= 0.05/1, and yet 0.03 > 0.05/2 came first
+        ((0.01, 0.04, 0.02), (True, True, True)),  # 0.02 <= 0.05/2 and 0.04 <= 0.05/1, though neither is below 0.05/3
         ((0.04,), (True,)),
         ((0.02, 0.02, 0.02), (False, False, False)),
         ((), ()),

@@ -122,7 +122,7 @@ def test_what_a_second_look_no_longer_decides_is_listed():
 
 
 def test_a_verdict_that_logarithms_would_turn_is_listed():
-    """Ratios of 1.2, 1.3 and 4: the mean of the logarithms lies clear of none; 8, 9, 30 clear of 1.1 on logarithms alone."""
+    """Ratios of 8, 9 and 30 to 1.1: the interval of their logarithms lies above it, that of the ratios themselves holds it."""
     wide = register(BASE + records("decoupled", 0.8, 0.9, 3.0))
     assert next(f for f in wide if f.claim.id == "R1").verdict == "INCONCLUSIVE"
     assert listed(wide, register_page._turns_on_logs) == "EmojiVOC: R1"

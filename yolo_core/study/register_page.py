@@ -76,6 +76,11 @@ def badge(finding: Finding) -> str:
     return f"[{finding.verdict}]{{.verdict-{finding.verdict.lower()}}}"
 
 
+def html_badge(finding: Finding) -> str:
+    """The same where a notebook writes HTML."""
+    return f'<span class="verdict-{finding.verdict.lower()}">{finding.verdict}</span>'
+
+
 def answer(finding: Finding, badge: Callable[[Finding], str] = badge) -> str:
     """What a data set says of a sentence: the verdict and whether it is firm, the effect with its intervals, the seeds; or "not run"."""
     if not finding.claim.arms:
