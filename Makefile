@@ -3,6 +3,7 @@
 PROFILE ?= pocket
 VENV    ?= .venv
 WORKERS ?= 2
+LIMIT   ?= 560
 MINE    ?= my-exercises
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
 NEW     := import sys; sys.exit(sys.version_info < (3, 11))
@@ -18,7 +19,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab pdf links exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help book lab pdf links exercises check-exercises reference card test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +51,10 @@ check-exercises: $(READY) ## grade those notebooks: fails if one that is filled 
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
 	@MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 \
 	  $(PY) -m yolo_core reference --profile $(PROFILE) --workers $(WORKERS)
+
+# Parts, results and their limits: scripts/on_a_card.py. REHEARSE=1 asks a CPU instead, with tiny numbers.
+card: $(READY) ## on a CUDA card: memory, correctness, speed, the study; LIMIT=560 seconds, most valuable first
+	@$(PY) scripts/on_a_card.py --seconds $(LIMIT) $(if $(REHEARSE),--rehearse)
 
 test: lint unit notebooks pages ## all tests, in the order of their cost
 

@@ -37,7 +37,7 @@ PARTS = {
 }
 CLOSING = 3.0  # s kept for archives and the summary
 LEAST = 2.0  # s without which no part is started
-LARGEST = 15 * 2**20  # bytes of an archive
+LARGEST = 15 * 2**20  # bytes of the files in an archive
 
 
 def command(part: str, given: argparse.Namespace, seconds: float) -> list[str]:
@@ -82,10 +82,11 @@ def bundle(records: Path, out: Path) -> list[str]:
     said = []
     for folder in sorted(path for path in records.glob("*") if path.is_dir()):
         runs = sorted((file.parent for file in folder.glob("*/record.json")), key=lambda run: (run / "record.json").stat().st_mtime)
-        content, packed = io.BytesIO(), 0
+        content, packed, size = io.BytesIO(), 0, 0
         with tarfile.open(fileobj=content, mode="w:gz") as archive:
             for run in runs:
-                if content.tell() + sum(file.stat().st_size for file in run.iterdir()) > LARGEST:
+                size += sum(file.stat().st_size for file in run.iterdir())
+                if size > LARGEST:
                     break
                 archive.add(run, f"{folder.name}/{run.name}")
                 packed += 1
@@ -108,7 +109,7 @@ def prepare(given: argparse.Namespace) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=560, help="all that it may take")
-    parser.add_argument("--out", type=Path, default=ROOT / "_build" / "on-a-card" / "out", help="folder of the results")
+    parser.add_argument("--out", type=Path, default=ROOT / "on-a-card", help="folder of the results")
     parser.add_argument("--work", type=Path, default=ROOT / "_build" / "on-a-card", help="folder of what is needed on the way")
     parser.add_argument("--package", type=Path, default=ROOT / "_build" / "card", help="what pack_for_a_card.py made, if it did")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="these alone")

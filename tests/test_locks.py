@@ -1,20 +1,27 @@
 """Of several processes that want the same thing one makes it, and a lock ends with its holder."""
 
+import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from helpers_voc import write_tree
 
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
+from yolo_core.errors import InputError
 from yolo_core.study import features
 from yolo_core.study.locks import alone
 
 ROOT = Path(__file__).resolve().parents[1]
+MISSING = ("ENOSYS", "EOPNOTSUPP", "ENOLCK")  # what Lustre, some NFS and other file systems say to flock
+WITHOUT = "import errno, fcntl\ndef flock(*_):\n    raise OSError(errno.{}, 'flock is not here')\nfcntl.flock = flock\n"
+NO_FCNTL = "import sys\nsys.modules['fcntl'] = None\n"  # no such module, as on Windows
 HOLD = "import sys, time; from pathlib import Path; from yolo_core.study.locks import alone\n"
 HOLD += "with alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(600)"
 
@@ -28,17 +35,75 @@ def test_two_processes_that_ask_for_one_run_train_it_once_and_what_it_starts_fro
     assert log == ["data made", "mse trained", "continued trained from mse"] + 2 * ["continued in hand"]
 
 
-def test_a_killed_process_leaves_no_lock(tmp_path):
-    thing = tmp_path / "runs/thing"
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(thing)], cwd=ROOT, stdout=subprocess.PIPE)
+def held(thing, first=""):
+    """A process that holds the lock of a thing."""
+    holder = subprocess.Popen([sys.executable, "-c", first + HOLD, str(thing)], cwd=ROOT, stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
-    with alone(thing, wait=False) as mine:
-        assert not mine
-    with alone(tmp_path / "runs/another", wait=False) as mine:
-        assert mine
+    return holder
+
+
+def tried(thing, first=""):
+    """Whether another process may make a thing."""
+    asked = first + "import sys; from pathlib import Path; from yolo_core.study.locks import alone\n"
+    asked += "with alone(Path(sys.argv[1]), wait=False) as mine:\n    print(mine)"
+    done = subprocess.run([sys.executable, "-c", asked, str(thing)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
+    return done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("system", ["flock", *MISSING, "no fcntl"])
+def test_one_process_at_a_time_has_the_lock_and_a_killed_one_leaves_none(tmp_path, system):
+    """Wherever the folder lies. An empty lock file, as flock leaves it, is nobody's."""
+    first = {"flock": "", "no fcntl": NO_FCNTL}.get(system, WITHOUT.format(system))
+    thing = tmp_path / "runs/thing"
+    thing.parent.mkdir()
+    (tmp_path / "runs/thing.lock").touch()
+    holder = held(thing, first)
+    assert not tried(thing, first) and tried(tmp_path / "runs/another", first)
     holder.kill()
     holder.wait()
-    with alone(thing, wait=False) as mine:
+    assert tried(thing, first) and tried(thing, first)
+
+
+def test_a_lock_waits_for_its_holder_without_flock(tmp_path, monkeypatch):
+    """Threads in the place of processes."""
+    import fcntl
+
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "flock is not here")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    inside, most, lock = [], [], threading.Lock()
+
+    def work(number):
+        with alone(tmp_path / "thing") as mine:
+            assert mine
+            with lock:
+                inside.append(number)
+                most.append(len(inside))
+            time.sleep(0.05)
+            with lock:
+                inside.remove(number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert most == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_a_folder_where_no_lock_can_be_laid_is_told_in_a_sentence(tmp_path, monkeypatch, number):
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refused)
+    with pytest.raises(InputError, match=f"thing: cannot be written .{os.strerror(number)}"), alone(tmp_path / "runs/thing"):
+        raise AssertionError
+
+
+def test_what_goes_wrong_inside_is_passed_on_as_it_is_and_frees_the_lock(tmp_path):
+    with pytest.raises(OSError, match="mine"), alone(tmp_path / "thing"):
+        raise OSError("mine")
+    with alone(tmp_path / "thing", wait=False) as mine:
         assert mine
 
 

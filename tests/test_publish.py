@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -12,7 +14,9 @@ from yolo_core.errors import InputError
 from yolo_core.study import numbers, publish
 from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.execute import data_key, execute, source_key
+from yolo_core.study.locks import alone
 from yolo_core.study.notebook import ExecutionError, _clean
+from yolo_core.study.numbers import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
@@ -273,3 +277,42 @@ def test_one_name_has_one_source(tmp_path):
     assert numbers.merge([tmp_path / "a", tmp_path / "missing"]) == {"baseline": {"map": "1"}}
     with pytest.raises(InputError, match='numbers "baseline": .* both publish them'):
         numbers.merge([tmp_path / "a", tmp_path / "b"])
+
+
+def test_of_two_builds_at_once_one_waits_and_says_so(book, monkeypatch, capsys):
+    """Threads in the place of processes, and notebooks that take half a second; the pages are built in earnest."""
+    inside, begun = [], []
+
+    def slow(*_):
+        begun.append(len(inside))
+        inside.append(1)
+        time.sleep(0.5)
+        shutil.copytree(book / "notebooks", book / "_build/smoke/notebooks", dirs_exist_ok=True)
+        write_json(book / "_build/smoke/numbers/notebooks-page/shown.json", {"value": "1", "arms": {"mse": "2"}, "profile": "p"})
+        return {}
+
+    html = publish._html
+    monkeypatch.setattr(publish, "execute", slow)
+    monkeypatch.setattr(publish, "_html", lambda out: (html(out), inside.pop())[0])
+    (book / "_build/smoke/numbers/notebooks-page").mkdir(parents=True)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: build(book), range(2))
+    assert first == second == book / "_build/smoke/html/index.html" and first.exists()
+    assert begun == [0, 0], "the second began before the first had ended"
+    assert capsys.readouterr().out.count("another build is at work there; this one waits for it") == 1
+
+
+def test_the_pdf_waits_for_a_build(tmp_path, monkeypatch, capsys):
+    from yolo_core.study import pdf
+
+    monkeypatch.setattr(pdf, "BUILD", tmp_path)
+    (tmp_path / "smoke/html").mkdir(parents=True)
+    (tmp_path / "smoke/html/index.html").touch()
+    monkeypatch.setattr(pdf, "print_pages", lambda *_: Path("book.pdf"))
+    with ThreadPoolExecutor(1) as pool:
+        with alone(tmp_path / "smoke"):
+            printed = pool.submit(pdf.write_pdf, "smoke")
+            with pytest.raises(TimeoutError):
+                printed.result(0.5)
+        assert printed.result(30) == Path("book.pdf")
+    assert "a build is at work there; this waits for it" in capsys.readouterr().out

@@ -75,7 +75,7 @@ def mark(finding: Finding) -> Mark:
     """A finding in units of its threshold."""
     claim, said = finding.claim, (short(finding.data), finding.verdict, finding.firm)
     if not claim.arms:
-        return Mark(*said, note="predicted")
+        return Mark(*said, note="measured" if finding.card else "predicted")
     if not finding.seeds:
         return Mark(*said, note=NOT_RUN)
     if math.isnan(finding.effect):

@@ -18,6 +18,7 @@ from pypdf import PdfWriter
 
 from yolo_core.errors import InputError
 from yolo_core.study import publish
+from yolo_core.study.locks import alone
 from yolo_core.study.paths import BUILD, ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -79,7 +80,8 @@ def write_pdf(profile: str) -> Path:
     html = BUILD / profile / "html"
     if not (html / "index.html").exists():
         raise InputError(f"{html}: the book is not there; run `make book PROFILE={profile}` first")
-    return print_pages(html, [Path(page).with_suffix(".html").as_posix() for page in publish.pages(ROOT)], BUILD / profile / "book.pdf")
+    with alone(html.parent, busy=f"{html.parent}: a build is at work there; this waits for it"):
+        return print_pages(html, [Path(page).with_suffix(".html").as_posix() for page in publish.pages(ROOT)], html.parent / "book.pdf")
 
 
 def print_pages(html: Path, pages: Sequence[str], out: Path) -> Path:

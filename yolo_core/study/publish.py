@@ -22,6 +22,7 @@ from pathlib import Path
 from yolo_core.errors import InputError
 from yolo_core.study.code_hash import code_hash, modules
 from yolo_core.study.execute import clock, execute, tree_hash
+from yolo_core.study.locks import alone
 from yolo_core.study.notebook import ExecutionError, numbers_of, output
 from yolo_core.study.numbers import merge, write_json
 from yolo_core.study.paths import BUILD, ROOT, runs_folder
@@ -80,7 +81,7 @@ def prepare(profile: str) -> None:
 def conclude(profile: str) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
     Its picture is drawn into the profile's folder `drawn`."""
-    from yolo_core.study import experiments, forest, reference, register_page, released, verdicts
+    from yolo_core.study import card, experiments, forest, reference, register_page, released, verdicts
 
     judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
     own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
@@ -91,6 +92,7 @@ def conclude(profile: str) -> dict[str, dict]:
         | {"forest": forest.html(judged), "released": released.table(runs)},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),
+        "card": card.told(),
     }
 
 
@@ -115,14 +117,16 @@ def build(
     """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html.
 
     Raises InputError for a profile that does not exist or a table of contents that names missing pages, ExecutionError for a notebook
-    that fails, PublishError for pages that Sphinx has a warning about.
+    that fails, PublishError for pages that Sphinx has a warning about. Of several builds of a profile at once one works and the others
+    wait.
     """
     out = out or root / "_build" / profile
     notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
-    record = execute(notebooks, profile, out, prepare, root)
-    _conclude(profile, record, out, root, conclude)
-    _stage(notebooks, out, root)
-    return _html(out)
+    with alone(out, busy=f"{out}: another build is at work there; this one waits for it"):
+        record = execute(notebooks, profile, out, prepare, root)
+        _conclude(profile, record, out, root, conclude)
+        _stage(notebooks, out, root)
+        return _html(out)
 
 
 def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conclude: Callable[[str], dict[str, dict]]) -> None:
@@ -131,6 +135,7 @@ def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conc
     write_json(folder / "build.json", _report(profile, record))
     code = code_hash(modules("yolo_core.study.publish"))
     judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
+    judged += (root / "records" / "card").glob("*.json")
     key = tree_hash([*judged, *(root / "tests" / "hostile").glob("*.py")], root) + code
     if not stamp.exists() or stamp.read_text() != key:
         for name, group in conclude(profile).items():

@@ -57,7 +57,7 @@ def _range(interval: tuple[float, float]) -> str:
 def told(finding: Finding) -> str:
     """The effect with its interval in words, "0.54 (0.41 to 0.67)", and its level where it is not 95 %; or why there is none."""
     if not finding.claim.arms:
-        return f"{finding.effect:.2g}, predicted"
+        return f"{finding.effect:.2g}, " + (f"measured on {finding.card}" if finding.card else "predicted")
     if not finding.seeds:
         return "not run"
     if math.isnan(finding.effect):
@@ -122,7 +122,7 @@ def _card(same: Sequence[Finding]) -> str:
     for f in same if c.arms else some:
         resolution = f.resolution if f.seeds else None
         could = "" if resolution is None or math.isnan(resolution) else f"; these seeds could have told {resolution:.2g} from the threshold"
-        why = f" ({f.why})" if f.seeds and f.why or not c.arms else ""
+        why = f" ({f.why})" if f.why and (f.seeds or not c.arms) else ""
         lines.append(f"- *{f.data if c.arms else 'Found'}:* {answer(f)}{could}{why}.")
     lines += [f"- *What ran:* {c.scope}.", f"- *What would change our mind:* {c.overturn}", f"- *Argued in* [](/{c.page})."]
     head = f"```{{admonition}} {c.id} · {title}\n:class: trial trial-{colour}\n**{c.sentence}.** ({c.whose})\n\n"
@@ -162,7 +162,7 @@ def tally(findings: Iterable[Finding]) -> str:
     sets = by_data(findings)
     for whose in dict.fromkeys(f.claim.whose for some in sets.values() for f in some):
         for name, some in sets.items():
-            counted = Counter("not run" if not f.seeds else f.verdict for f in some if f.claim.whose == whose)
+            counted = Counter(f.verdict if f.seeds or f.card else "not run" for f in some if f.claim.whose == whose)
             figures = " | ".join(str(counted[said]) for said in ("HOLDS", "FAILS", INCONCLUSIVE, "not run"))
             lines.append(f"| {whose} | {name} | {figures} |")
     return "\n".join(lines)

@@ -62,7 +62,8 @@ def _outcome(answer: Connection, process: BaseProcess) -> Any:
 
 
 def _work(answer: Connection, call: Callable[[], Any]) -> None:
-    os.setsid()  # a Ctrl-C is the caller's, who then ends this process
+    if hasattr(os, "setsid"):  # not on Windows
+        os.setsid()  # a Ctrl-C is the caller's, who then ends this process
     Thread(target=_end_with_caller, daemon=True).start()
     try:
         outcome = call()

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from yolo_core.study import card
 from yolo_core.study.claims import CLAIMS, Arm, Claim, Metrics
 
 MIN_SEEDS = 3
@@ -46,6 +47,7 @@ class Finding:
     level: float = 1 - FIRST_LOOK
     over_images: tuple[float, float] | None = None  # 95 % interval of the mean effect over draws of the val images
     firm: bool = False  # the verdict survives the whole family of claims
+    card: str = ""  # that measured the effect, where no run did
 
     @property
     def scope(self) -> str:
@@ -68,7 +70,7 @@ class Finding:
         if self.verdict != "INCONCLUSIVE":
             return ""
         if not self.claim.arms:
-            return "predicted only: `python -m yolo_core plan --verify` has to run on the card"
+            return "predicted only: `make card`, or `python -m yolo_core plan --verify`, has to run on a card"
         if any(map(math.isnan, self.effects)):
             return "an arm stands at the floor: there is nothing to divide by"
         if len(self.seeds) < (least := least_seeds(self.claim, self.data)):
@@ -126,9 +128,12 @@ def chance_of_a_verdict(first: int, more: int = 0, studies: int = 100_000) -> fl
 
 
 def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> Finding:
-    """What the records say of a claim. Only seeds that have a record in every arm of the claim count; without arms, none decides."""
+    """What the records say of a claim. Only seeds that have a record in every arm of the claim count; without arms, none decides, but
+    what a card has measured does."""
     if not claim.arms:
-        return Finding(claim, (), (), claim.effect(), None, "INCONCLUSIVE", data)
+        if (measured := card.margin()) is None:
+            return Finding(claim, (), (), claim.effect(), None, "INCONCLUSIVE", data)
+        return Finding(claim, (), (), measured[0], None, "HOLDS" if measured[0] > claim.threshold else "FAILS", data, card=measured[1])
     by_arm: dict[Arm, dict[int, Metrics]] = {arm: {} for arm in claim.arms}
     for record in records:
         config = record["config"]
