@@ -108,6 +108,7 @@ def test_how_far_a_data_set_has_been_run_is_told():
     asked = sum(bool(c.arms) for c in CLAIMS)
     assert progress(register([])) == "not run yet"
     assert progress(register(BASE + UP)) == f"run so far: 1 of {asked} sentences have their seeds"
+    assert progress(register(BASE[:2] + UP[:2])) == f"run so far: 0 of {asked} sentences have their seeds"
     assert progress([f for f in register(BASE + UP) if f.claim.id in ("R1", "H2")]) == "run"
 
 
