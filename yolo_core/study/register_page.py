@@ -22,6 +22,7 @@ from yolo_core.study.verdicts import (
     Finding,
     chance_of_a_verdict,
     interval_95,
+    least_seeds,
     verdict_of,
 )
 
@@ -175,7 +176,9 @@ def agreement(findings: Iterable[Finding]) -> str:
     decided = [same for same in rows if all(f.verdict != INCONCLUSIVE for f in same)]
     differ = [same for same in decided if len({f.verdict for f in same}) > 1]
     names = " and ".join(short(f.data) for f in rows[0])
-    agreed = "all" if decided and not differ else len(decided) - len(differ)
+    if not decided:
+        return f"There is no sentence yet that {names} both decide."
+    agreed = len(decided) - len(differ) if differ else "all"
     said = f"{names} both decide {_counted(len(decided), 'sentence')}, and agree on {agreed} of them."
     if not differ:
         return said
@@ -190,10 +193,10 @@ def agreement(findings: Iterable[Finding]) -> str:
 def progress(findings: Iterable[Finding]) -> str:
     """How far a data set has been run, in words: "run", "not run yet", or so many sentences of those that ask for runs."""
     asked = [f for f in findings if f.claim.arms]
-    ready = sum(len(f.seeds) >= MIN_SEEDS for f in asked)
+    ready = sum(len(f.seeds) >= least_seeds(f.claim, f.data) for f in asked)
     if not any(f.seeds for f in asked):
         return "not run yet"
-    return "run" if ready == len(asked) else f"run so far: {ready} of {len(asked)} sentences have their {MIN_SEEDS} seeds"
+    return "run" if ready == len(asked) else f"run so far: {ready} of {len(asked)} sentences have their seeds"
 
 
 def images(findings: Iterable[Finding]) -> str:

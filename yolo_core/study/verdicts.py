@@ -1,6 +1,7 @@
 """The register: what runs say of every claim.
 
-Inside: `Finding`, `judge`, `register`, `verdict_of`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words: register_page.py.
+Inside: `Finding`, `judge`, `register`, `verdict_of`, `least_seeds`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words for
+the pages: register_page.py.
 
 A verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the threshold, FAILS
 if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds. Where `MORE_SEEDS` were added the interval
@@ -72,7 +73,7 @@ class Finding:
             return "predicted only: `make card`, or `python -m yolo_core plan --verify`, has to run on a card"
         if any(map(math.isnan, self.effects)):
             return "an arm stands at the floor: there is nothing to divide by"
-        if len(self.seeds) < (least := _least(self.claim, self.data)):
+        if len(self.seeds) < (least := least_seeds(self.claim, self.data)):
             fresh = " fresh" if self.claim.known == self.data else ""
             return f"{len(self.seeds)} of at least {least}{fresh} seeds"
         return "the interval holds the threshold"
@@ -151,14 +152,14 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
     effects = [effects_of[seed] for seed in seeds]
     interval = interval_95(effects, error)
     verdict: Verdict = "INCONCLUSIVE"
-    if interval is not None and len(seeds) >= _least(claim, data) and all(map(math.isfinite, interval)):
+    if interval is not None and len(seeds) >= least_seeds(claim, data) and all(map(math.isfinite, interval)):
         verdict = verdict_of(claim, *interval)
     effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
     resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
 
 
-def _least(claim: Claim, data: str) -> int:
+def least_seeds(claim: Claim, data: str) -> int:
     """How many seeds a verdict takes."""
     return claim.fresh if claim.known == data else MIN_SEEDS
 
@@ -231,6 +232,6 @@ def register(records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> li
     """Every claim, judged by the same records, of runs on `data`."""
     records = list(records)
     findings = [judge(claim, records, data) for claim in CLAIMS]
-    tested = [f for f in findings if len(f.seeds) >= _least(f.claim, data)]
+    tested = [f for f in findings if len(f.seeds) >= least_seeds(f.claim, data)]
     firm = {f.claim.id for f, holds in zip(tested, _holm([_error_of(f) for f in tested]), strict=True) if holds}
     return [replace(f, firm=f.claim.id in firm and f.verdict != "INCONCLUSIVE") for f in findings]
