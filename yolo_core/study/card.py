@@ -120,7 +120,8 @@ def _speed(loops: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     return _table([row(*each) for each in loops.items()]) + (
         "\n\nIn all rows the pictures lie on the card, as uint8. The plain loop keeps the default memory layout and starts an optimiser "
-        "kernel for each tensor; *predicted* is the cost model's range; the last column compares with dense arithmetic on the vendor's sheet."
+        "kernel for each tensor; *predicted* is the cost model's range; the last column compares with dense arithmetic on the vendor's "
+        "sheet."
     )
 
 
