@@ -109,7 +109,8 @@ def test_a_part_that_fails_is_told_with_its_error_and_leaves_what_it_found_and_t
 
 
 def test_the_limit_is_kept_by_ending_a_part_with_all_that_it_has_started(script, tmp_path):
-    child = f"import subprocess, time; process = subprocess.Popen(['sleep', '600']); Path({str(tmp_path / 'pid')!r}).write_text(str(process.pid)); "
+    child = "import subprocess, time; process = subprocess.Popen(['sleep', '600']); "
+    child += f"Path({str(tmp_path / 'pid')!r}).write_text(str(process.pid)); "
     before = time.monotonic()
     status, parts = script(12, memory=FOUND.format("memory", "memory"), photographs=child + "time.sleep(600)", pocket="pass")
     assert time.monotonic() - before < 12 + 5 and status == 0
@@ -189,7 +190,8 @@ def test_photographs_arrive_with_their_targets_and_fingerprint_and_say_how_far_t
         off = (there.images.int() - split.images.int()).abs().float().mean().item()
         assert 0 < off < 8
     said = there.reencoded.split("average ")[1].split(" of")[0]
-    every = torch.cat([(VocData(tmp_path / "there", s.source.file.stem, 224).images.int() - s.images.int()).abs().flatten() for s in splits])
+    arrived = [VocData(tmp_path / "there", split.source.file.stem, 224).images for split in splits]
+    every = torch.cat([(a.int() - s.images.int()).abs().flatten() for a, s in zip(arrived, splits, strict=True)])
     assert float(said) == pytest.approx(every.float().mean().item(), abs=0.006)
 
 
@@ -277,7 +279,8 @@ def test_with_a_record_pages_show_measured_beside_predicted_with_the_cards_name(
     said()
     told = card.told()
     assert all(told[name].startswith("On an Card X.") for name in ("memory", "speed", "correctness")) and told["name"] == "Card X"
-    assert "| a step | 1.00 | 1.25 | 1.50 | 2.00 | 0.80 |" in told["memory"] and "full head 6.40 GiB, and it does not train" in told["memory"]
+    assert "| a step | 1.00 | 1.25 | 1.50 | 2.00 | 0.80 |" in told["memory"]
+    assert "full head 6.40 GiB, and it does not train" in told["memory"]
     assert "| ours | 200 | 150 to 400 | 2.0 | 25.0% |" in told["speed"] and "50 with 1, 120 with 4" in told["speed"]
     assert "compiled: **no**" in told["correctness"]
 

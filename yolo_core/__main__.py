@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from yolo_core.errors import InputError
+from yolo_core.study.paths import checkout
 from yolo_core.study.strict_json import dumps
 
 if TYPE_CHECKING:
@@ -528,11 +529,15 @@ Command = (
     | Annotated[Exercises, tyro.conf.subcommand("exercises")]
 )
 
+IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Pdf, Links, Exercises)  # they work on the project's files
+
 
 def main(args: list[str] | None = None) -> int:
     """Run a command; the exit status."""
     command = tyro.cli(Command, prog="yolo-core", args=args, description="YOLOv1 on trial.")
     try:
+        if isinstance(command, IN_A_CHECKOUT):
+            checkout()
         return command()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,10 +1,12 @@
 """Where things lie.
 
-Inside: `ROOT`, `BUILD`, `data_folder`, `cache_folder`, `runs_folder`.
+Inside: `ROOT`, `BUILD`, `data_folder`, `cache_folder`, `runs_folder`, `checkout`.
 """
 
 import os
 from pathlib import Path
+
+from yolo_core.errors import InputError
 
 # The checkout, wherever the caller stands (nbval runs a notebook from its own folder, papermill from the root).
 ROOT = Path(os.environ.get("YOLO_ROOT", Path(__file__).resolve().parents[2]))
@@ -28,3 +30,10 @@ def cache_folder(profile: str) -> Path:
 def runs_folder() -> Path:
     """Finished runs, one folder each, named by experiment, arm, seed and key."""
     return BUILD / "runs"
+
+
+def checkout() -> Path:
+    """The project's folder. InputError where the package was installed without it: records, notebooks and exercises are not there."""
+    if not (ROOT / "_toc.yml").is_file():
+        raise InputError(f"this works in a checkout of the project, and {ROOT} is none; clone the project and give the command there")
+    return ROOT

@@ -1,0 +1,89 @@
+"""`make` in a folder with a space in its name, with a Python and an environment that have one too; and what a clone on Windows gets."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# A Python that notes how it is called, and makes an environment as `-m venv` would: of itself.
+STAND_IN = r"""#!/bin/sh
+{ printf '%s|' "$YOLO_NUMBERS"; printf '<%s>' "$@"; echo; } >> "$LOG"
+case "$*" in
+  --version) echo Python 3.12.0 ;;
+  "-m pip --version") case "$0" in */bin/python) exit 0 ;; *) exit 1 ;; esac ;;
+  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+esac
+"""
+CALLS = {  # target: the words of its last call
+    "book": "<-m><yolo_core><book><--profile><pocket>",
+    "lab": "<-m><jupyterlab><notebooks>",
+    "pdf": "<-m><yolo_core><pdf><--profile><pocket>",
+    "links": "<-m><yolo_core><links>",
+    "exercises": "<-m><yolo_core><exercises><--out><my own>",
+    "check-exercises": "<-m><yolo_core><exercises><--out><my own><--check>",
+    "reference": "<-m><yolo_core><reference><--profile><pocket><--workers><2>",
+    "lint": "<-m><ruff><check><--quiet><.>",
+    "unit": "<-m><pytest>.*<tests>",
+    "notebooks": "<-m><pytest>.*<notebooks>",
+    "pages": "<-m><pytest>.*<browser>.*",
+    "test": "<-m><pytest>.*<browser>.*",
+    "venv": "<-m><pip><install>.*",
+}
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Makes a target in a checkout whose path has spaces; the calls of Python that it took."""
+    checkout, python, log = tmp_path / "a check out", tmp_path / "my py" / "python", tmp_path / "log"
+    checkout.mkdir()
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, checkout / name)
+    python.parent.mkdir()
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+
+    def make(target, *options):
+        command = ["make", "--no-print-directory", target, f"PYTHON={python}", "MINE=my own", *options]
+        done = subprocess.run(command, cwd=checkout, env={"PATH": "/usr/bin:/bin", "LOG": str(log)}, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        return log.read_text().splitlines()
+
+    return make
+
+
+@pytest.mark.parametrize("environment", [".venv", "", "my env"])
+@pytest.mark.parametrize("target", CALLS)
+def test_a_target_makes_its_calls_whatever_spaces_are_in_paths(made, tmp_path, target, environment):
+    if target == "venv" and not environment:
+        pytest.skip("the current environment is not made")
+    last = made(target, f"VENV={environment}")[-1]
+    assert re.fullmatch(CALLS[target], last.split("|")[1]), last
+    if target == "notebooks":
+        assert last.split("|")[0] == str(tmp_path / "a check out/_build/smoke/nbval")
+
+
+@pytest.mark.parametrize("environment", [".venv", "my env"])
+def test_an_environment_is_made_once_where_it_was_asked_for(made, tmp_path, environment):
+    first = made("venv", f"VENV={environment}")
+    assert f"|<-m><venv><{environment}>" in first and (tmp_path / "a check out" / environment / ".ready").exists()
+    assert made("venv", f"VENV={environment}") == first
+    assert {path.name for path in (tmp_path / "a check out").iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt", environment}
+
+
+def test_a_clone_on_windows_has_the_bytes_of_the_repository(tmp_path):
+    """Scripts with CRLF do not run, and records with other bytes are other records."""
+    files = [".gitattributes", ".ci/run", "Makefile", "README.md", "yolo_core/__main__.py", "book/_static/scenes.png"]
+    files += [str(next((ROOT / "records").rglob(f"*.{kind}")).relative_to(ROOT)) for kind in ("json", "parquet")]
+    for name in files:
+        (tmp_path / "one" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "one" / name)
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", str(tmp_path / "one")]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *words], check=True)
+    windows = ["-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
+    subprocess.run(["git", *windows, "clone", "-q", *windows, str(tmp_path / "one"), str(tmp_path / "two")], check=True)
+    for name in files:
+        assert (tmp_path / "two" / name).read_bytes() == (ROOT / name).read_bytes(), name
