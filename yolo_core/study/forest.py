@@ -38,7 +38,8 @@ RULE, PALE = "#d5d8e0", 0.45  # the lines of the axis; how much white is in what
 NOT_RUN = "not run"
 KEY = (
     "Each row: effect and interval over seeds, less the threshold, in units of the threshold; the claimed side is to the right. "
-    f"An arrow: beyond {EDGE:g}. † Threshold 0: the unit is half the interval. ‡ A range is claimed: from its nearer end."
+    f"Pale and clear of 0: too few seeds yet. An arrow: beyond {EDGE:g}. "
+    "† Threshold 0: the unit is half the interval. ‡ A range is claimed: from its nearer end."
 )
 GROUPS = {
     "C1": "Baseline",
@@ -239,9 +240,10 @@ def described(findings: Sequence[Finding]) -> str:
     groups = ", ".join(dict.fromkeys(group_of(same[0].claim) for same in rows))
     said = [
         f"Forest plot of {len(rows)} sentences, a row each, in groups: {groups}. The effect of each and its interval over seeds, in units "
-        "of its threshold, lie right of a line where the sentence holds, left of it where it fails, across it where nothing is decided."
+        "of its threshold, lie right of a line where the sentence holds, left of it where it fails; across it, or pale for want of seeds, "
+        "where nothing is decided."
     ]
-    places = {"HOLDS": "right of the line", "FAILS": "left of it", "INCONCLUSIVE": "across it or without a mark"}
+    places = {"HOLDS": "right of the line", "FAILS": "left of it", "INCONCLUSIVE": "across it, pale, or without a mark"}
     for (name, some), look in zip(by_data(findings).items(), ("blue circles", "orange squares"), strict=False):
         ids = {verdict: ", ".join(f.claim.id for f in some if f.verdict == verdict) or "none" for verdict in places}
         where = "; ".join(f"{place}, {verdict}: {ids[verdict]}" for verdict, place in places.items())
