@@ -34,7 +34,9 @@ class Split(VOCDetection):
         names = sorted(path.stem for path in (base / SPLITS).glob("*.txt"))
         self.file = base / SPLITS / f"{split}.txt"
         if split not in names:
-            raise InputError(f"{self.file}: there is no such split; choose one of: {', '.join(names) or '(none)'}, or write it, one image id a line.")
+            raise InputError(
+                f"{self.file}: there is no such split; choose one of: {', '.join(names) or '(none)'}, or write it, one image id a line."
+            )
         self.ids = read_ids(self.file)
         # VOCDetection's own constructor would read the split file again, blank lines, columns and all.
         VisionDataset.__init__(self, str(root))
