@@ -3,6 +3,7 @@
 PROFILE ?= pocket
 VENV    ?= .venv
 WORKERS ?= 2
+LIMIT   ?= 560
 MINE    ?= my-exercises
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
 NEW     := import sys; sys.exit(sys.version_info < (3, 11))
@@ -20,12 +21,12 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab pdf links exercises check-exercises reference test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help book lab pdf links exercises check-exercises reference card test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  PROFILE=smoke | pocket | rtx2060   how much of the study to run (now: $(PROFILE))"
+	@echo "  PROFILE=smoke | pocket | photographs | rtx2060   how much of the study to run (now: $(PROFILE))"
 	@echo "  MINE=FOLDER                        the reader's exercises (now: $(MINE))"
 	@echo "  VENV=                              use the current environment, conda's for instance, instead of .venv"
 
@@ -52,6 +53,10 @@ check-exercises: $(READY) ## grade those notebooks: fails if one that is filled 
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
 	@MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 \
 	  $(PY) -m yolo_core reference --profile $(PROFILE) --workers $(WORKERS)
+
+# Parts, results and their limits: scripts/on_a_card.py. REHEARSE=1 asks a CPU instead, with tiny numbers.
+card: $(READY) ## on a CUDA card: memory, correctness, speed, the study; LIMIT=560 seconds, most valuable first
+	@$(PY) scripts/on_a_card.py --seconds $(LIMIT) $(if $(REHEARSE),--rehearse)
 
 test: lint unit notebooks pages ## all tests, in the order of their cost
 

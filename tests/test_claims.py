@@ -179,6 +179,22 @@ def test_a_second_look_is_judged_at_its_level_and_all_fresh_seeds_alone(name):
         assert finding.interval == pytest.approx(expected)
 
 
+def test_a_sentence_whose_effect_was_known_on_a_data_set_is_judged_there_by_fresh_seeds_alone():
+    claim = replace(next(c for c in CLAIMS if c.id == "R4"), known="EmojiVOC")
+
+    def records(seeds):
+        made = [("base", 0.1, seed) for seed in seeds] + [("ciou", 0.2, seed) for seed in seeds]
+        return [{"config": {"experiment": "remedies", "arm": arm, "seed": s}, "metrics": {"map": value}} for arm, value, s in made]
+
+    assert judge(claim, records(range(5))).seeds == () and judge(claim, records(range(5))).verdict == "INCONCLUSIVE"
+    assert judge(claim, records([0, 1, 2, 10, 11])).why == "2 of at least 3 fresh seeds"
+    assert judge(claim, records([0, 1, 2, 10, 11, 12, 13])).seeds == (10, 11, 12), "and no more of them until all are there"
+    assert judge(claim, records(range(5)), "photographs").seeds == (0, 1, 2, 3, 4)
+    ten = replace(claim, fresh=10)
+    assert judge(ten, records(range(10, 19))).why == "9 of at least 10 fresh seeds"
+    assert judge(ten, records(range(10, 20))).verdict == "HOLDS"
+
+
 def test_what_a_single_look_would_decide_a_second_one_may_leave_open():
     """t = 3 of five seeds: beyond 2.776, the quantile at 95 %, and short of 3.39, that at 97.2 %."""
     spread = np.array([-2.0, -1, 0, 1, 2]) / np.std([-2, -1, 0, 1, 2], ddof=1)
@@ -204,6 +220,7 @@ def test_the_error_of_a_verdict_is_the_p_of_the_t_test_scaled_for_a_second_look(
     [
         ((0.01, 0.04, 0.03, 0.005), (True, False, False, True)),  # 0.005 <= 0.05/4, 0.01 <= 0.05/3, and 0.03 > 0.05/2
         ((0.001, 0.03, 0.04), (True, False, False)),  # 0.04 <= 0.05/1, and yet 0.03 > 0.05/2 came first
+        ((0.01, 0.04, 0.02), (True, True, True)),  # 0.02 <= 0.05/2 and 0.04 <= 0.05/1, though neither is below 0.05/3
         ((0.04,), (True,)),
         ((0.02, 0.02, 0.02), (False, False, False)),
         ((), ()),

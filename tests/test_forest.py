@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from yolo_core.__main__ import main
 from yolo_core.study import forest, publish, reference
 from yolo_core.study.claims import CLAIMS
-from yolo_core.study.figures import BLUE, RED
+from yolo_core.study.figures import BLUE, ORANGE
 from yolo_core.study.forest import EDGE, FILES, described, digest, distance, draw, html, mark, write
 from yolo_core.study.verdicts import judge, register
 
@@ -85,7 +85,7 @@ def looks(*findings):
 
 def test_data_sets_differ_in_shape_and_colour_and_firm_verdicts_are_filled_and_open_ones_pale():
     photographs = replace(HOLDS, data="photographs (of three sets)")
-    assert looks(HOLDS, photographs)[0] == [("o", BLUE, BLUE), ("D", RED, RED)]
+    assert looks(HOLDS, photographs)[0] == [("o", BLUE, BLUE), ("s", ORANGE, ORANGE)]
     assert looks(replace(HOLDS, firm=False))[0] == [("o", "#ffffff", BLUE)]
     ((shape, face, edge),) = looks(OPEN)[0]
     assert (shape, face) == ("o", "#ffffff") and edge == forest._pale(BLUE) != BLUE
@@ -97,7 +97,7 @@ def test_a_data_set_that_is_not_run_leaves_the_other_s_mark_alone_and_two_that_a
     assert found == [("o", BLUE, BLUE)] and "not run" not in words
     assert looks(judge(OF["R1"], []), none)[1].count("not run") == 1
     found, words = looks(replace(HOLDS, effect=math.nan), replace(HOLDS, data="photographs"))
-    assert words.count("at the floor") == 1 and {shape for shape, *_ in found} == {"o", "D"}, "and whose mark is missing"
+    assert words.count("at the floor") == 1 and {shape for shape, *_ in found} == {"o", "s"}, "and whose mark is missing"
 
 
 def test_what_lies_beyond_the_axis_ends_in_an_arrow_at_its_edge():

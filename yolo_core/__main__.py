@@ -315,7 +315,7 @@ class Reference:
     records: Path | None = None
     """Folder of the records, one folder a profile in it; the project's own if not given."""
     arms: tuple[str, ...] = ()
-    """Train these alone, each as EXPERIMENT/ARM."""
+    """Train these alone and in this order, each as EXPERIMENT/ARM."""
     check: bool = False
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
@@ -401,9 +401,9 @@ class Plan:
         found = memory.plan(config, self.vram_gib, self.levers)
         answer, lines = found.to_dict(), [found.table()]
         if self.verify and found.micro_batch is not None:
-            taken = memory.verify(config, found.micro_batch, self.vram_gib) / memory.MIB
-            answer |= {"verified_mib": taken}
-            lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {taken:.0f} MiB")
+            held, reserved = (size / memory.MIB for size in memory.verify(config, found.micro_batch, self.vram_gib))
+            answer |= {"verified_mib": held, "reserved_mib": reserved}
+            lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {held:.0f} MiB held, {reserved:.0f} MiB reserved")
         print(dumps(answer) if self.json else "\n".join(lines))
         return 0 if found.micro_batch is not None else 1
 

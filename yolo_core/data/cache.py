@@ -1,6 +1,6 @@
 """The uint8 cache: a split decoded and resized once, kept on disk, memory-mapped ever after.
 
-Inside: `Cache` and `open_cache`, which builds it when it is missing, torn or stale.
+Inside: `Cache`, `open_cache`, which builds it when it is missing, torn or stale, and `write_cache`, for pictures that came another way.
 
 One folder for each (data, size): `images.npy` (uint8 [N, 3, size, size]), `targets.safetensors` and `meta.json`. It is
 named by a cheap signature of the tree (ids, file sizes, modification times), so changed data get a new one; what was read
@@ -14,9 +14,11 @@ import shutil
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +44,7 @@ class Cache:
     images: UInt8[Tensor, "n 3 s s"]
     targets: list[dict[str, Tensor]]
     fingerprint: str
+    reencoded: str = ""  # how the pictures differ from the files that the fingerprint is of; empty where they do not
 
 
 def open_cache(split: Split, size: int, folder: Path) -> Cache:
@@ -66,6 +69,21 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
         ) from error
 
 
+def write_cache(
+    split: Split,
+    size: int,
+    folder: Path,
+    pictures: Iterable[UInt8[np.ndarray, "3 s s"]],
+    table: dict[str, Tensor],
+    fingerprint: str,
+    reencoded: str,
+) -> None:
+    """Write the cache of `split` at `size` from pictures that were brought along and not decoded from its files, which may then be empty:
+    `table` as `_pack` makes it, `fingerprint` that of the files, `reencoded` in how far the pictures are not theirs, in words."""
+    rest = {"fingerprint": fingerprint, "reencoded": reencoded}
+    _write(folder / _signature(split, size), split.ids, size, pictures, lambda: (table, rest))
+
+
 def _signature(split: Split, size: int) -> str:
     """A name for (data, size) that costs one stat a file."""
     files = [(name, os.stat(image), os.stat(xml)) for name, image, xml in _files(split)]
@@ -78,30 +96,48 @@ def _files(split: Split) -> list[tuple[str, str, str]]:
 
 
 def _build(split: Split, size: int, place: Path) -> None:
-    """Write the cache beside its place and move it there whole: a reader sees all of it or none."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(place.parent)
+    """Decode the split into its cache."""
     files = _files(split)
     digest = hashlib.sha256(f"{size}\n".encode())
     annotations: list[Annotation] = []
-    with tempfile.TemporaryDirectory(prefix="building-", dir=place.parent) as scratch:
-        whole = Path(scratch) / "cache"
-        whole.mkdir()
+
+    def pictures() -> Iterator[np.ndarray]:
         with (
-            open(whole / "images.npy", "wb") as out,  # plain writes: a full disk is an error here, a crash in a map
             ThreadPoolExecutor(os.cpu_count()) as pool,  # Pillow decodes and resizes outside the interpreter's lock
             tqdm(desc=f"reading {split.file.stem}", total=len(files), delay=2, leave=False) as bar,
         ):
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), 3, size, size)}
-            np.lib.format.write_array_header_1_0(out, header)
             for start in range(0, len(files), CHUNK):
                 for annotation, image, read in pool.map(lambda file: _read(*file, size), files[start : start + CHUNK]):
                     annotations.append(annotation)
-                    out.write(image.numpy())
                     digest.update(read)
+                    yield image.numpy()
                     bar.update()
-        save_file(_pack(annotations), whole / "targets.safetensors")
-        meta = {"version": VERSION, "size": size, "ids": split.ids, "fingerprint": digest.hexdigest()}
+
+    _write(place, split.ids, size, pictures(), lambda: (_pack(annotations), {"fingerprint": digest.hexdigest()}))
+
+
+def _write(
+    place: Path,
+    ids: list[str],
+    size: int,
+    pictures: Iterable[np.ndarray],
+    rest: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]],
+) -> None:
+    """Write the cache beside its place and move it there whole: a reader sees all of it or none. `rest` gives the table of targets and
+    what meta.json says besides, once the last picture is written."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(place.parent)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=place.parent) as scratch:
+        whole = Path(scratch) / "cache"
+        whole.mkdir()
+        with open(whole / "images.npy", "wb") as out:  # plain writes: a full disk is an error here, a crash in a map
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), 3, size, size)}
+            np.lib.format.write_array_header_1_0(out, header)
+            for picture in pictures:
+                out.write(picture)
+        table, said = rest()
+        save_file(table, whole / "targets.safetensors")
+        meta = {"version": VERSION, "size": size, "ids": ids, **said}
         (whole / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         try:
             whole.rename(place)
@@ -151,4 +187,4 @@ def _load(place: Path, length: int, size: int) -> Cache:
         raise ValueError(f"expected {length} pictures of {size} px, got {images.shape} and {len(counts)} targets")
     columns = {key: table[key].split(counts) for key in ("boxes", "labels", "difficult")}
     targets = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return Cache(torch.from_numpy(images), targets, str(meta["fingerprint"]))
+    return Cache(torch.from_numpy(images), targets, str(meta["fingerprint"]), str(meta.get("reencoded", "")))

@@ -41,6 +41,7 @@ class VocData(Dataset):
     - `targets`: N dicts of `boxes` (xyxy, in [0, 1] of width and height, float32 [n, 4]), `labels` (int64 [n], an index
       into `CLASSES`) and `difficult` (bool [n]; such objects are kept);
     - `fingerprint`: sha256 over ids, annotation files, picture files and size: equal data, equal fingerprint;
+    - `reencoded`: how the pictures differ from those files, in words, where they were brought along without them; else empty;
     - `source`: the split as torchvision's `VOCDetection`, for the original pictures.
     """
 
@@ -57,7 +58,8 @@ class VocData(Dataset):
 
     def _open(self) -> None:
         opened = open_cache(self.source, self.size, self._folder)
-        self.images, self.targets, self.fingerprint = opened.images, opened.targets, opened.fingerprint
+        self.images, self.targets = opened.images, opened.targets
+        self.fingerprint, self.reencoded = opened.fingerprint, opened.reencoded
 
     @property
     def in_fair_order(self) -> bool:
@@ -77,6 +79,12 @@ class VocData(Dataset):
     def _keep(self, index: Sequence[int]) -> None:
         self.ids, self.targets = [self.ids[i] for i in index], [self.targets[i] for i in index]
         self.images, self._rows = rows(self.images, index), [self._rows[i] for i in index]
+
+    def held_on(self, device: torch.device | str) -> "VocData":
+        """The same split with a copy of its images in a device's memory, where batches are then taken from: nothing has to bring them."""
+        held = copy.copy(self)
+        held.images = self.images.to(device, copy=True)
+        return held
 
     def __getstate__(self) -> dict:
         """What crosses to a worker process: where the cache is, not its gigabytes."""
@@ -165,7 +173,8 @@ def loader(data: VocData | Subset, batch_size: int, shuffle: bool, seed: int, wo
         batch_sampler=Batches(len(data), batch_size, shuffle, seed, rank, world, getattr(data, "by_epoch", False)),
         num_workers=workers,
         collate_fn=_as_is,
-        pin_memory=torch.cuda.is_available(),
+        # What crosses to a GPU is pinned; what lies there already cannot be.
+        pin_memory=torch.cuda.is_available() and not getattr(getattr(data, "images", None), "is_cuda", False),
         persistent_workers=workers > 0,
         generator=torch.Generator(),  # DataLoader would draw its workers' seeds from the global one
     )

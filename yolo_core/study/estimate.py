@@ -116,8 +116,9 @@ def announce(profile: str) -> None:
         return
     found = estimate(profile)
     print(found.told(), flush=True)
-    data = data_folder(profile)
-    caches = (data / ".cache", cache_folder(profile))
+    of = chosen.on or profile
+    data = data_folder(of)
+    caches = (data / ".cache", cache_folder(of))
     there = sum(file.stat().st_size for cache in caches for file in cache.rglob("*") if file.is_file())
     if (data / BASE).is_dir():
         there += found.disk[chosen.data[0]]

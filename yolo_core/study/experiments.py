@@ -9,7 +9,7 @@ syntax of the code) is the same: a notebook asks for a run and need not care whi
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -45,6 +45,7 @@ class Profile:
     per_experiment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     volumes: Mapping[str, int] = field(default_factory=dict)  # training scenes of the arms on a share of the set
     data: tuple[str, str] = ("EmojiVOC", "emoji")  # what its pictures are, and the `data` command that makes them
+    on: str = ""  # the profile whose pictures it works on; empty: its own
     pictures: tuple[int, int] | None = None  # in train and val, of a tree that has to be there
 
     @property
@@ -113,6 +114,15 @@ PROFILES: dict[str, Profile] = {
         pictures=(5717, 5823),
     ),
 }
+
+# The same at the write-up's own length, which is for a GPU: the answer to "a longer training".
+PROFILES["long"] = replace(
+    PROFILES["photographs"],
+    about="the photographs for the write-up's 100 epochs, GPU",
+    base=changes(**PROFILES["photographs"].base | {"epochs": 100, "probe_steps": 500, "score_epochs": 25}),
+    per_experiment=MappingProxyType({}),
+    on="photographs",
+)
 
 # What the write-up's public code does otherwise than the paper, where a key of the configuration can say it.
 RELEASED = changes(
@@ -294,7 +304,8 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
     """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; photographs have to be there."""
-    folder, chosen = data_folder(profile), profile_of(profile)
+    chosen = profile_of(profile)
+    folder = data_folder(chosen.on or profile)
     if chosen.train_images is None:
         if not (folder / BASE).exists():
             what, command = chosen.data
@@ -318,8 +329,9 @@ def load_data(folder: Path, image_size: int, cache: Path | None = None) -> tuple
 
 def profile_data(profile: str, progress: bool = True) -> tuple[VocData, VocData]:
     """The train and val splits a profile works on, made first where they are not there yet."""
-    folder, size = prepare_data(profile, progress), PROFILES[profile].base.get("image_size", RunConfig.image_size)
-    return load_data(folder, size, None if folder.is_relative_to(BUILD) else cache_folder(profile))
+    folder, chosen = prepare_data(profile, progress), PROFILES[profile]
+    size = chosen.base.get("image_size", RunConfig.image_size)
+    return load_data(folder, size, None if folder.is_relative_to(BUILD) else cache_folder(chosen.on or profile))
 
 
 def training_code() -> str:

@@ -7,7 +7,7 @@ Okabe and Ito's colours, which the colour-blind can tell apart; type that stays 
 Figures draw what they are given and never compute a result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from yolo_core.data.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from yolo_core.data.voc import CLASSES
-from yolo_core.study.register_page import answer, by_claim, short
+from yolo_core.study.register_page import answer, by_claim, html_badge, short
 
 INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
@@ -336,16 +336,12 @@ def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Imag
     return figure
 
 
-def claims_table(findings: Sequence[Any]) -> HTML:
+def claims_table(findings: Iterable[Any]) -> HTML:
     """Findings as an HTML table, a row a sentence: the prediction, and the answer of each data set, one or several."""
     rows = [
         {"id": same[0].claim.id, "claim": same[0].claim.sentence, "prediction": same[0].claim.prediction}
-        | {short(f.data): answer(f, _badge) + (f" ({f.why})" if f.seeds and f.why else "") for f in same}
+        | {short(f.data): answer(f, html_badge) + (f" ({f.why})" if f.seeds and f.why else "") for f in same}
         for same in by_claim(findings)
     ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
         return HTML(pd.DataFrame(rows).to_html(index=False, border=0, justify="left", escape=False))
-
-
-def _badge(finding: Any) -> str:
-    return f'<span class="verdict-{finding.verdict.lower()}">{finding.verdict}</span>'

@@ -22,7 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from yolo_core.study.claims import Claim
-from yolo_core.study.figures import BLUE, INK, MUTED, RED
+from yolo_core.study.comparisons import MARKS
+from yolo_core.study.figures import INK, MUTED
 from yolo_core.study.paths import ROOT
 from yolo_core.study.register_page import by_claim, by_data, short
 from yolo_core.study.verdicts import Finding
@@ -30,11 +31,10 @@ from yolo_core.study.verdicts import Finding
 FOLDER = ROOT / "book" / "_static"
 FILES = {"forest.svg": False, "forest-narrow.svg": True}  # for a page, and for a phone
 EDGE = 2.0  # beyond this the axis ends, and an arrow says so
-Style = tuple[str, str]  # colour, shape
+Style = tuple[str, str]  # shape, colour
 Styles = Mapping[str, Style]  # by data set
-STYLES: tuple[Style, ...] = ((BLUE, "o"), (RED, "D"))  # of the data sets, in their order: told apart by shape and by colour
 LINE = 0.14  # inches, of text
-RULE, PALE = "#d5d8e0", 0.6  # the lines of the axis; how much white is in what decides nothing
+RULE, PALE = "#d5d8e0", 0.45  # the lines of the axis; how much white is in what decides nothing
 NOT_RUN = "not run"
 KEY = (
     "Each row: effect and interval over seeds, less the threshold, in units of the threshold; the claimed side is to the right. "
@@ -75,7 +75,7 @@ def mark(finding: Finding) -> Mark:
     """A finding in units of its threshold."""
     claim, said = finding.claim, (short(finding.data), finding.verdict, finding.firm)
     if not claim.arms:
-        return Mark(*said, note="predicted")
+        return Mark(*said, note="measured" if finding.card else "predicted")
     if not finding.seeds:
         return Mark(*said, note=NOT_RUN)
     if math.isnan(finding.effect):
@@ -111,14 +111,14 @@ class Layout:
         return left + (max(-EDGE, min(EDGE, value)) + EDGE) / (2 * EDGE) * (right - left)
 
 
-WIDE = Layout(7.3, (4.2, 6.55), 0.42, 54, above=False, size=8.0)
+WIDE = Layout(7.3, (4.2, 6.55), 0.42, 53, above=False, size=8.0)
 NARROW = Layout(3.7, (0.8, 2.95), 0.42, 55, above=True, size=7.6)
 
 
 def draw(findings: Sequence[Finding], narrow: bool = False) -> Figure:
     """The picture, on white paper, not registered with pyplot. narrow: for a column of 350 px."""
     layout = NARROW if narrow else WIDE
-    sets = dict(zip(by_data(findings), STYLES, strict=False))
+    sets = dict(zip(by_data(findings), MARKS, strict=False))
     figure = Figure(figsize=(layout.width, 1), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     y = _key(axes, layout, sets)
@@ -143,7 +143,7 @@ def _key(axes: Axes, layout: Layout, sets: Styles) -> float:
     y = 0.14
     for line in (
         {name: _look(*style, True) for name, style in sets.items()},
-        {text: _look(colour, "o", filled) for text, (colour, filled) in looks.items()},
+        {text: _look("o", colour, filled) for text, (colour, filled) in looks.items()},
     ):
         x = 0.1
         for text, look in line.items():
@@ -198,14 +198,14 @@ def _beside(middle: float, things: Sequence[object]) -> list[float]:
 
 
 def _draw_mark(axes: Axes, layout: Layout, mark: Mark, style: Style, y: float) -> None:
-    colour, shape = _colour(mark, style), style[1]
+    shape, colour = style[0], _colour(mark, style)
     axes.plot((layout.x(mark.low), layout.x(mark.high)), (y, y), color=colour, lw=1.3, solid_capstyle="butt")
     for end in (mark.low, mark.high):
         if abs(end) > EDGE:  # it goes on beyond the axis
             axes.plot(layout.x(end), y, marker="<" if end < 0 else ">", color=colour, ms=4, mew=0)
     if abs(mark.at) > EDGE:
         shape = "<" if mark.at < 0 else ">"
-    axes.plot(layout.x(mark.at), y, **_look(colour, shape, mark.firm))
+    axes.plot(layout.x(mark.at), y, **_look(shape, colour, mark.firm))
 
 
 def _write_notes(axes: Axes, layout: Layout, marks: Sequence[Mark], sets: Styles, middle: float) -> None:
@@ -216,15 +216,15 @@ def _write_notes(axes: Axes, layout: Layout, marks: Sequence[Mark], sets: Styles
         return
     noted = [m for m in marks if m.note not in ("", NOT_RUN)]
     for m, y in zip(noted, _beside(middle, noted), strict=True):
-        axes.plot(x, y, **_look(_pale(sets[m.data][0]), sets[m.data][1], False))
+        axes.plot(x, y, **_look(sets[m.data][0], _pale(sets[m.data][1]), False))
         _text(axes, x + 0.09, y, m.note, size, MUTED)
 
 
 def _colour(mark: Mark, style: Style) -> str:
-    return _pale(style[0]) if mark.verdict == "INCONCLUSIVE" else style[0]
+    return _pale(style[1]) if mark.verdict == "INCONCLUSIVE" else style[1]
 
 
-def _look(colour: str, shape: str, filled: bool) -> dict[str, object]:
+def _look(shape: str, colour: str, filled: bool) -> dict[str, object]:
     """A mark of some 4 points: shapes of one size to the eye."""
     return {"marker": shape, "ms": 4.6 if shape == "o" else 3.9, "mfc": colour if filled else "white", "mec": colour, "mew": 1.1, "ls": ""}
 
@@ -242,7 +242,7 @@ def described(findings: Sequence[Finding]) -> str:
         "of its threshold, lie right of a line where the sentence holds, left of it where it fails, across it where nothing is decided."
     ]
     places = {"HOLDS": "right of the line", "FAILS": "left of it", "INCONCLUSIVE": "across it or without a mark"}
-    for (name, some), look in zip(by_data(findings).items(), ("blue circles", "orange diamonds"), strict=False):
+    for (name, some), look in zip(by_data(findings).items(), ("blue circles", "orange squares"), strict=False):
         ids = {verdict: ", ".join(f.claim.id for f in some if f.verdict == verdict) or "none" for verdict in places}
         where = "; ".join(f"{place}, {verdict}: {ids[verdict]}" for verdict, place in places.items())
         said.append(f"{name}, {look}: {where}." if any(f.seeds for f in some) else f"{name}: not run yet.")

@@ -9,6 +9,8 @@ what the caching allocator cannot fit together come on top (`RESERVE_GIB` is kep
 has run on the card).
 """
 
+import gc
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -261,21 +263,26 @@ def measured(config: RunConfig, micro_batch: int | None = None) -> int:
     return max(totals)
 
 
-def verify(config: RunConfig, micro_batch: int, budget_gib: float) -> int:
-    """Bytes that the GPU's allocator really holds at the peak, with the process capped at the budget (torch.cuda.max_memory_allocated).
+def verify(config: RunConfig, micro_batch: int, budget_gib: float = math.inf) -> tuple[int, int]:
+    """Bytes that the GPU's allocator really holds at the peak of the steps that `predict` fakes, and those that it then has reserved of
+    the card, with the process capped at the budget (torch.cuda.max_memory_allocated and max_memory_reserved).
 
     InputError without a GPU, and where the step does not fit.
     """
     if not torch.cuda.is_available():
         raise InputError("--verify takes a real step on a GPU, and there is none here; leave it out for the prediction alone")
     total = torch.cuda.get_device_properties(0).total_memory
+    gc.collect()  # an earlier step that did not fit may still hold what it had
+    torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(1.0, budget_gib * GIB / total))
     torch.cuda.reset_peak_memory_stats()
     try:
         _take_real_steps(config, micro_batch, "cuda")
     except torch.OutOfMemoryError as error:
         raise InputError(f"micro-batch {micro_batch} does not fit {budget_gib:g} GiB on this GPU; the prediction was too low") from error
-    return torch.cuda.max_memory_allocated()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
 
 
 def _take_real_steps(config: RunConfig, micro: int, device: str) -> None:

@@ -48,8 +48,8 @@ class Page:
 
     def verdicts(self, ids: Collection[str] = ()) -> HTML:
         """The verdicts of the sentences argued on this page, or of those named, on both data sets."""
-        both = [finding for data in SETS for finding in self.findings(data)]
-        return figures.claims_table([f for f in both if f.claim.id in ids or f.claim.page == f"notebooks/{self.name}"])
+        both = [finding for name in SETS for finding in self.findings(name)]
+        return figures.claims_table(f for f in both if f.claim.id in ids or f.claim.page == f"notebooks/{self.name}")
 
     def findings(self, data: str = "EmojiVOC") -> list[Finding]:
         """Every sentence as the runs on a data set judge it."""

@@ -81,7 +81,7 @@ def prepare(profile: str) -> None:
 def conclude(profile: str) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
     Its picture is drawn into the profile's folder `drawn`."""
-    from yolo_core.study import experiments, forest, reference, register_page, released, verdicts
+    from yolo_core.study import card, experiments, forest, reference, register_page, released, verdicts
 
     judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
     own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
@@ -92,6 +92,7 @@ def conclude(profile: str) -> dict[str, dict]:
         | {"forest": forest.html(judged), "released": released.table(runs)},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),
+        "card": card.told(),
     }
 
 
@@ -134,6 +135,7 @@ def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conc
     write_json(folder / "build.json", _report(profile, record))
     code = code_hash(modules("yolo_core.study.publish"))
     judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
+    judged += (root / "records" / "card").glob("*.json")
     key = tree_hash([*judged, *(root / "tests" / "hostile").glob("*.py")], root) + code
     if not stamp.exists() or stamp.read_text() != key:
         for name, group in conclude(profile).items():

@@ -92,6 +92,7 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": device,
+        **({"card": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "packages": versions(PACKAGES),

@@ -1,11 +1,11 @@
 """The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `cheap`, `run_all`, `time_left`, `stored`, `foreign`, `findings`,
-`same_scenes`, `check`.
+Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `fresh`, `run_all`, `time_left`, `seconds_by_arm`, `stored`,
+`foreign`, `findings`, `same_scenes`, `check`.
 
 `make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
 run ends, whatever it says. A claim that the first seeds leave undecided gets two more, once (`further`); then arms whose runs take minutes
-get ten fresh seeds, by which their claims are judged alone (`cheap`). A change of code does not void
+get ten fresh seeds, by which their claims are judged alone (`fresh`). A change of code does not void
 a record as long as its arm's canary sings the same (`check`).
 """
 
@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -30,7 +30,7 @@ from yolo_core.study.kept import KEPT, keeps
 from yolo_core.study.locks import alone
 from yolo_core.study.paths import BUILD, ROOT
 from yolo_core.study.records import Run, read_run, write_run
-from yolo_core.study.verdicts import FRESH_SEEDS, MORE_SEEDS, SEEDS, Finding, register
+from yolo_core.study.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, Finding, register
 
 FOLDER = ROOT / "records"
 JUDGED = ("pocket", "photographs")  # the profiles whose records the pages judge by, side by side
@@ -88,27 +88,23 @@ def further(profile: str, records: Path | None = None) -> Iterator[tuple[str, st
     yield from ((name, arm, seed) for name, arm, seed in jobs(MORE_SEEDS) if (name, arm) in wide)
 
 
-def cheap() -> Iterator[tuple[str, str, int]]:
-    """The jobs of `FRESH_SEEDS`: the claims' arms of a small head on one kept map of features, a run of which takes minutes."""
+def fresh(profile: str) -> Iterator[tuple[str, str, int]]:
+    """The jobs of `FRESH_SEEDS`: all of them for the claims' arms of a small head on one kept map of features, a run of which takes
+    minutes; and the first few for every arm of a claim that only fresh seeds may judge on this data."""
     asked = {arm for claim in CLAIMS for arm in claim.arms}
+    known = {arm for claim in CLAIMS if claim.known == experiments.profile_of(profile).data[0] for arm in claim.arms}
     for name, arm, seed in jobs(FRESH_SEEDS):
-        config = experiments.resolve(name, arm, "pocket")
-        if (
-            (name, arm) in asked
-            and config.cache_features
-            and config.head not in ("full", "compressed")
-            and config.finest_stride == COARSEST
-        ):
+        config = experiments.resolve(name, arm, profile)
+        cheap = config.cache_features and config.head not in ("full", "compressed") and config.finest_stride == COARSEST
+        if (cheap and (name, arm) in asked) or ((name, arm) in known and seed in FRESH_SEEDS[:MIN_SEEDS]):
             yield name, arm, seed
 
 
-def run_all(
-    profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Collection[str] | None = None
-) -> int:
+def run_all(profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Sequence[str] | None = None) -> int:
     """Train and store what is missing, at most so many runs a worker; returns how many were trained by this process.
 
     Several workers share the processor's cores and never train the same run. records: the folder that holds the profile's records, the
-    project's own if not given. arms: "experiment/arm", these alone.
+    project's own if not given. arms: "experiment/arm", these alone, and in this order.
     """
     experiments.prepare_data(profile)  # once, before there are several to ask for it
     options = (profile, most, workers, records, arms)
@@ -121,12 +117,14 @@ def run_all(
     return trained
 
 
-def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Collection[str] | None, speaks: bool = False) -> int:
+def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:
     if workers > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     trained, data = 0, _fingerprints(profile)
-    for wanted in (jobs(), further(profile, records), cheap()):  # one is asked for once the one before is through
+    for wanted in (jobs(), further(profile, records), fresh(profile)):  # one is asked for once the one before is through
         missing = [job for job in wanted if not is_stored(profile, *job, data, records) and (not arms or "/".join(job[:2]) in arms)]
+        if arms:
+            missing.sort(key=lambda job: arms.index("/".join(job[:2])))
         if speaks and missing:
             tqdm.write(time_left(profile, missing, workers, records))
         for name, arm, seed in tqdm(missing[: None if workers > 1 else most], desc="reference runs", unit="run", disable=not speaks):
@@ -143,7 +141,7 @@ def _work(profile: str, most: int | None, workers: int, records: Path | None, ar
 def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: int, records: Path | None = None) -> str:
     """How long the missing runs will take, in words: from the times of the stored runs of each arm, or, for an arm without one, from
     pocket's, stretched as the other arms are."""
-    here, there = _seconds(profile, records), _seconds("pocket")
+    here, there = seconds_by_arm(profile, records), seconds_by_arm("pocket")
     both = [here[arm] / there[arm] for arm in here.keys() & there.keys()]
     stretch = median(both) if both else 1.0
     known = [here.get(job[:2], there.get(job[:2], math.nan) * stretch) for job in missing]
@@ -152,7 +150,7 @@ def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: in
     return f"{len(missing)} runs are missing: about {hours:.1f} hours" + (f" and {unknown} runs of arms never timed" if unknown else "")
 
 
-def _seconds(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
+def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
     """The median time of the stored runs of each arm, as this machine or another took it."""
     found: dict[tuple[str, str], list[float]] = {}
     for run in stored(profile, records):
@@ -171,7 +169,8 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
         run = _failed(out, name, arm, profile, seed, error)
     _store(run, place(profile, name, arm, seed, records), profile)
     shutil.rmtree(out, ignore_errors=True)
-    _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
+    if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
+        _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
 
 
 def _out(profile: str, name: str, arm: str, seed: int) -> Path:

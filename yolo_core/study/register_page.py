@@ -22,6 +22,7 @@ from yolo_core.study.verdicts import (
     Finding,
     chance_of_a_verdict,
     interval_95,
+    least_seeds,
     verdict_of,
 )
 
@@ -56,7 +57,7 @@ def _range(interval: tuple[float, float]) -> str:
 def told(finding: Finding) -> str:
     """The effect with its interval in words, "0.54 (0.41 to 0.67)", and its level where it is not 95 %; or why there is none."""
     if not finding.claim.arms:
-        return f"{finding.effect:.2g}, predicted"
+        return f"{finding.effect:.2g}, " + (f"measured on {finding.card}" if finding.card else "predicted")
     if not finding.seeds:
         return "not run"
     if math.isnan(finding.effect):
@@ -74,6 +75,11 @@ def percent(share: float) -> str:
 def badge(finding: Finding) -> str:
     """The verdict as the page's style sheet draws it."""
     return f"[{finding.verdict}]{{.verdict-{finding.verdict.lower()}}}"
+
+
+def html_badge(finding: Finding) -> str:
+    """The same where a notebook writes HTML."""
+    return f'<span class="verdict-{finding.verdict.lower()}">{finding.verdict}</span>'
 
 
 def answer(finding: Finding, badge: Callable[[Finding], str] = badge) -> str:
@@ -116,7 +122,7 @@ def _card(same: Sequence[Finding]) -> str:
     for f in same if c.arms else some:
         resolution = f.resolution if f.seeds else None
         could = "" if resolution is None or math.isnan(resolution) else f"; these seeds could have told {resolution:.2g} from the threshold"
-        why = f" ({f.why})" if f.seeds and f.why or not c.arms else ""
+        why = f" ({f.why})" if f.why and (f.seeds or not c.arms) else ""
         lines.append(f"- *{f.data if c.arms else 'Found'}:* {answer(f)}{could}{why}.")
     lines += [f"- *What ran:* {c.scope}.", f"- *What would change our mind:* {c.overturn}", f"- *Argued in* [](/{c.page})."]
     head = f"```{{admonition}} {c.id} · {title}\n:class: trial trial-{colour}\n**{c.sentence}.** ({c.whose})\n\n"
@@ -156,7 +162,7 @@ def tally(findings: Iterable[Finding]) -> str:
     sets = by_data(findings)
     for whose in dict.fromkeys(f.claim.whose for some in sets.values() for f in some):
         for name, some in sets.items():
-            counted = Counter("not run" if not f.seeds else f.verdict for f in some if f.claim.whose == whose)
+            counted = Counter(f.verdict if f.seeds or f.card else "not run" for f in some if f.claim.whose == whose)
             figures = " | ".join(str(counted[said]) for said in ("HOLDS", "FAILS", INCONCLUSIVE, "not run"))
             lines.append(f"| {whose} | {name} | {figures} |")
     return "\n".join(lines)
@@ -170,7 +176,9 @@ def agreement(findings: Iterable[Finding]) -> str:
     decided = [same for same in rows if all(f.verdict != INCONCLUSIVE for f in same)]
     differ = [same for same in decided if len({f.verdict for f in same}) > 1]
     names = " and ".join(short(f.data) for f in rows[0])
-    agreed = "all" if decided and not differ else len(decided) - len(differ)
+    if not decided:
+        return f"There is no sentence yet that {names} both decide."
+    agreed = len(decided) - len(differ) if differ else "all"
     said = f"{names} both decide {_counted(len(decided), 'sentence')}, and agree on {agreed} of them."
     if not differ:
         return said
@@ -185,10 +193,10 @@ def agreement(findings: Iterable[Finding]) -> str:
 def progress(findings: Iterable[Finding]) -> str:
     """How far a data set has been run, in words: "run", "not run yet", or so many sentences of those that ask for runs."""
     asked = [f for f in findings if f.claim.arms]
-    ready = sum(len(f.seeds) >= MIN_SEEDS for f in asked)
+    ready = sum(len(f.seeds) >= least_seeds(f.claim, f.data) for f in asked)
     if not any(f.seeds for f in asked):
         return "not run yet"
-    return "run" if ready == len(asked) else f"run so far: {ready} of {len(asked)} sentences have their {MIN_SEEDS} seeds"
+    return "run" if ready == len(asked) else f"run so far: {ready} of {len(asked)} sentences have their seeds"
 
 
 def images(findings: Iterable[Finding]) -> str:
@@ -233,7 +241,6 @@ def numbers(findings: Sequence[Finding], own: Sequence[Finding], runs: dict[str,
     """The group `claims`, ready to print. `own`: the findings of the reader's build; `runs`: how many records each data set has."""
     first, more = len(SEEDS), len(MORE_SEEDS)
     return {
-        "reference": markdown(findings),
         "own": markdown(own),
         "cards": cards(findings),
         "counts": counts(findings),
@@ -249,6 +256,7 @@ def numbers(findings: Sequence[Finding], own: Sequence[Finding], runs: dict[str,
         "waiting": listed(findings, lambda f: f.undecided and len(f.seeds) < first + more),
         "second_look": listed(findings, lambda f: f.level != 1 - FIRST_LOOK, verdict=True),
         "was_decided": listed(findings, _was_decided),
+        "known": ", ".join(dict.fromkeys(f"{f.claim.id} on {f.claim.known}" for f in findings if f.claim.known)),
         "fresh": listed(findings, lambda f: f.seeds == FRESH_SEEDS, verdict=True),
         "firm": listed(findings, lambda f: f.firm),
         "not_firm": listed(findings, lambda f: f.verdict != INCONCLUSIVE and not f.firm),

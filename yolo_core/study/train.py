@@ -1,6 +1,6 @@
 """The training loop.
 
-Inside: `train`, `Training` (a detector with all its step needs), `NonFiniteLoss`.
+Inside: `train`, `Training` (a detector with all its step needs), `drawn_from`, `NonFiniteLoss`.
 
 One code path from a laptop's CPU to a GPU: Lightning Fabric places the model, casts, and scales. An effective batch is loaded whole
 and cut into micro-batches whose gradients add up; the loss is divided by the effective batch, so a partial last group, or a last
@@ -36,6 +36,7 @@ from yolo_core.study.features import FeatureData
 from yolo_core.study.precision import arithmetic, scale
 from yolo_core.study.probes import ConflictProbe, GradientProbe, NoiseProbe
 from yolo_core.study.records import Run, environment, read_run, run_key, write_run
+from yolo_core.study.resident import resident
 from yolo_core.study.scoring import cell_scores, predict, resampled, score, shown, to_float
 
 COMPARED = 100  # pictures of the val split whose scores are kept, so that two runs' orders can be compared
@@ -73,6 +74,13 @@ def mosaics(config: RunConfig, length: int, steps: int) -> int:
     """How many pictures a training draws as mosaics, of `length` an epoch: those of all steps but the last `close_mosaic` of them."""
     epoch, batch = divmod(steps - round(config.close_mosaic * steps), math.ceil(length / config.effective_batch))
     return epoch * length + batch * config.effective_batch
+
+
+def drawn_from(data: VocData, config: RunConfig, steps: int) -> VocData:
+    """What an epoch draws its batches from: the pictures as they are, or as a training of so many steps changes them."""
+    if config.mosaic:
+        data = Mosaic(data, config.seed, mosaics(config, len(data), steps))
+    return Augmented(data, config.seed) if config.augment else data
 
 
 def make_fabric(precision: str) -> Fabric:
@@ -296,11 +304,9 @@ def train(
     if config.train_images is not None:
         train_data = train_data.sample(config.train_images)
     steps = int(min(config.epochs * math.ceil(len(train_data) / config.effective_batch), max_steps or math.inf))
-    plain_data = train_data
-    if config.mosaic:
-        train_data = Mosaic(train_data, config.seed, mosaics(config, len(train_data), steps))
-    if config.augment:
-        train_data = Augmented(train_data, config.seed)
+    if workers == 0 and not (config.mosaic or config.augment):  # which change pictures one by one, on the CPU
+        train_data, val_data = resident((train_data, val_data), run.detector, fabric.device)
+    plain_data, train_data = train_data, drawn_from(train_data, config, steps)
     rank, world = fabric.global_rank, fabric.world_size
     batches = loader(train_data, config.effective_batch, shuffle=True, seed=config.seed, workers=workers, rank=rank, world=world)
     run.schedule(steps)
@@ -364,7 +370,8 @@ def train(
     record = {
         "key": key,
         "config": config.to_dict(),
-        "data": {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)},
+        "data": {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)}
+        | ({"reencoded": plain_data.reencoded} if plain_data.reencoded else {}),
         "code": code,
         "steps": at.step,
         "parameters": {

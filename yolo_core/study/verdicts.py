@@ -1,6 +1,7 @@
 """The register: what runs say of every claim.
 
-Inside: `Finding`, `judge`, `register`, `verdict_of`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words: register_page.py.
+Inside: `Finding`, `judge`, `register`, `verdict_of`, `least_seeds`, `MIN_SEEDS`, `interval_95`, `chance_of_a_verdict`. In words for
+the pages: register_page.py.
 
 A verdict follows from the 95 % t-interval of the effect over seeds: HOLDS if all of it lies on the claimed side of the threshold, FAILS
 if all of it lies on the other, INCONCLUSIVE otherwise, and always with fewer than three seeds. Where `MORE_SEEDS` were added the interval
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from yolo_core.study import card
 from yolo_core.study.claims import CLAIMS, Arm, Claim, Metrics
 
 MIN_SEEDS = 3
@@ -45,6 +47,7 @@ class Finding:
     level: float = 1 - FIRST_LOOK
     over_images: tuple[float, float] | None = None  # 95 % interval of the mean effect over draws of the val images
     firm: bool = False  # the verdict survives the whole family of claims
+    card: str = ""  # that measured the effect, where no run did
 
     @property
     def scope(self) -> str:
@@ -67,11 +70,12 @@ class Finding:
         if self.verdict != "INCONCLUSIVE":
             return ""
         if not self.claim.arms:
-            return "predicted only: `python -m yolo_core plan --verify` has to run on the card"
+            return "predicted only: `make card`, or `python -m yolo_core plan --verify`, has to run on a card"
         if any(map(math.isnan, self.effects)):
             return "an arm stands at the floor: there is nothing to divide by"
-        if len(self.seeds) < MIN_SEEDS:
-            return f"{len(self.seeds)} of at least {MIN_SEEDS} seeds"
+        if len(self.seeds) < (least := least_seeds(self.claim, self.data)):
+            fresh = " fresh" if self.claim.known == self.data else ""
+            return f"{len(self.seeds)} of at least {least}{fresh} seeds"
         return "the interval holds the threshold"
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,9 +128,12 @@ def chance_of_a_verdict(first: int, more: int = 0, studies: int = 100_000) -> fl
 
 
 def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> Finding:
-    """What the records say of a claim. Only seeds that have a record in every arm of the claim count; without arms, none decides."""
+    """What the records say of a claim. Only seeds that have a record in every arm of the claim count; without arms, none decides, but
+    what a card has measured does."""
     if not claim.arms:
-        return Finding(claim, (), (), claim.effect(), None, "INCONCLUSIVE", data)
+        if (measured := card.margin()) is None:
+            return Finding(claim, (), (), claim.effect(), None, "INCONCLUSIVE", data)
+        return Finding(claim, (), (), measured[0], None, "HOLDS" if measured[0] > claim.threshold else "FAILS", data, card=measured[1])
     by_arm: dict[Arm, dict[int, Metrics]] = {arm: {} for arm in claim.arms}
     for record in records:
         config = record["config"]
@@ -141,19 +148,27 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
             effects_of[seed] = math.nan
         except KeyError:  # a record without the figure that the claim asks for (too short a run for a probe) is no evidence
             continue
-    seeds, error = _look(effects_of)
+    seeds, error = _look(effects_of, claim.fresh if claim.known == data else 0)
     effects = [effects_of[seed] for seed in seeds]
     interval = interval_95(effects, error)
     verdict: Verdict = "INCONCLUSIVE"
-    if interval is not None and len(seeds) >= MIN_SEEDS and all(map(math.isfinite, interval)):
+    if interval is not None and len(seeds) >= least_seeds(claim, data) and all(map(math.isfinite, interval)):
         verdict = verdict_of(claim, *interval)
     effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
     resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
 
 
-def _look(seeds: Iterable[int]) -> tuple[list[int], float]:
-    """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones."""
+def least_seeds(claim: Claim, data: str) -> int:
+    """How many seeds a verdict takes."""
+    return claim.fresh if claim.known == data else MIN_SEEDS
+
+
+def _look(seeds: Iterable[int], fresh: int = 0) -> tuple[list[int], float]:
+    """Which seeds decide, and at which error: all fresh ones alone, or the first, or the first and the further ones. fresh: no other than
+    so many fresh ones."""
+    if fresh:
+        return [seed for seed in seeds if seed in FRESH_SEEDS[:fresh]], FIRST_LOOK
     if set(FRESH_SEEDS) <= set(seeds):
         return list(FRESH_SEEDS), FIRST_LOOK
     others = [seed for seed in seeds if seed not in FRESH_SEEDS]  # a part of the fresh seeds is no look: nobody stops where it pleases
@@ -217,6 +232,6 @@ def register(records: Iterable[Mapping[str, Any]], data: str = "EmojiVOC") -> li
     """Every claim, judged by the same records, of runs on `data`."""
     records = list(records)
     findings = [judge(claim, records, data) for claim in CLAIMS]
-    tested = [f for f in findings if len(f.seeds) >= MIN_SEEDS]
+    tested = [f for f in findings if len(f.seeds) >= least_seeds(f.claim, data)]
     firm = {f.claim.id for f, holds in zip(tested, _holm([_error_of(f) for f in tested]), strict=True) if holds}
     return [replace(f, firm=f.claim.id in firm and f.verdict != "INCONCLUSIVE") for f in findings]

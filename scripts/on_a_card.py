@@ -1,0 +1,142 @@
+"""Everything that only a graphics card can confirm, most valuable first, in the time that there is.
+
+    python scripts/on_a_card.py --seconds 560 --out OUT [--package _build/card] [--rehearse] [--parts memory ...]
+
+Inside: `PARTS`, `main`, `run_part` (one part in a process of its own, ended when its time is up), `bundle` (the records of runs).
+
+Parts (scripts/card) share nothing but the card: one that fails or is ended leaves what it has found so far, and the others. OUT gets at
+most eight files: four of results, JSON, written as they are found, and an archive of records for each profile that was trained. Nothing
+has to be installed but PyTorch with what pack_for_a_card.py names; `--rehearse` runs every part on a CPU, with tiny numbers.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pack_for_a_card
+
+ROOT = Path(__file__).resolve().parents[1]
+# Each part, the file of its result, and the share of the time left that it may take: no part starves those after it.
+PARTS = {
+    "memory": ("memory.json", 0.25),
+    "correctness": ("correctness.json", 0.3),
+    "speed": ("speed.json", 0.35),
+    "processes": ("study.json", 0.3),
+    "photographs": ("study.json", 1.0),
+    "long": ("study.json", 1.0),
+    "pocket": ("study.json", 1.0),
+}
+CLOSING = 3.0  # s kept for archives and the summary
+LEAST = 2.0  # s without which no part is started
+LARGEST = 15 * 2**20  # bytes of the files in an archive
+
+
+def command(part: str, given: argparse.Namespace, seconds: float) -> list[str]:
+    """What runs a part."""
+    words = [sys.executable, "-m", "card", part, "--out", str(given.out), "--work", str(given.work)]
+    words += ["--package", str(given.package)]
+    return [*words, "--seconds", f"{seconds:.0f}", *(["--rehearse"] if given.rehearse else [])]
+
+
+def run_part(part: str, given: argparse.Namespace, seconds: float, environment: dict[str, str]) -> dict:
+    """Run a part, and end it and all that it has started after so many seconds; its result, with how it ended, is in its file."""
+    began, log, file = time.monotonic(), given.work / f"{part}.log", given.out / PARTS[part][0]
+    note(file, part, {"status": "running", "found": {}, "says": []})
+    with open(log, "wb") as written:
+        words = command(part, given, seconds)
+        process = subprocess.Popen(words, stdout=written, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+        try:
+            ended = "failed" if process.wait(seconds) else "done"
+        except subprocess.TimeoutExpired:
+            ended = "out of time"
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # what a part has started may be there still
+                os.killpg(process.pid, signal.SIGKILL)
+            status = process.wait()
+    lines = log.read_text(errors="replace").splitlines()
+    error = {"error": (lines or [f"exit status {status}"])[-1], "log": lines[-30:]} if ended == "failed" else {}
+    return note(file, part, {"status": ended, "seconds": round(time.monotonic() - began, 1), **error})
+
+
+def note(file: Path, part: str, values: dict) -> dict:
+    """Add to what a file says of a part, whole or not at all; all that it then says of it."""
+    content = json.loads(file.read_text()) if file.exists() else {"parts": {}}
+    content["parts"][part] = {"found": {}, "says": [], **content["parts"].get(part, {}), **values}
+    draft = file.with_name(f".{file.name}")
+    draft.write_text(json.dumps(content, indent=1) + "\n")
+    draft.replace(file)
+    return content["parts"][part]
+
+
+def bundle(records: Path, out: Path) -> list[str]:
+    """An archive for each profile's records, oldest first, up to a size that can travel; what there is, and what had no room, in words."""
+    said = []
+    for folder in sorted(path for path in records.glob("*") if path.is_dir()):
+        runs = sorted((file.parent for file in folder.glob("*/record.json")), key=lambda run: (run / "record.json").stat().st_mtime)
+        content, packed, size = io.BytesIO(), 0, 0
+        with tarfile.open(fileobj=content, mode="w:gz") as archive:
+            for run in runs:
+                size += sum(file.stat().st_size for file in run.iterdir())
+                if size > LARGEST:
+                    break
+                archive.add(run, f"{folder.name}/{run.name}")
+                packed += 1
+        if packed:
+            (out / f"{folder.name}.tar.gz").write_bytes(content.getvalue())
+            left = f", {len(runs) - packed} had no room" if packed < len(runs) else ""
+            said.append(f"{folder.name}.tar.gz: {packed} records{left}; tar xzf {folder.name}.tar.gz -C records")
+    return said
+
+
+def prepare(given: argparse.Namespace) -> dict[str, str]:
+    """Unpack what was carried along; the environment of the parts."""
+    site = given.work / "site"
+    if (given.package / pack_for_a_card.SITE).exists() and not site.exists():
+        pack_for_a_card.unpack_site(given.package, site)
+    path = [str(ROOT), str(ROOT / "scripts"), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=560, help="all that it may take")
+    parser.add_argument("--out", type=Path, default=ROOT / "on-a-card", help="folder of the results")
+    parser.add_argument("--work", type=Path, default=ROOT / "_build" / "on-a-card", help="folder of what is needed on the way")
+    parser.add_argument("--package", type=Path, default=ROOT / "_build" / "card", help="what pack_for_a_card.py made, if it did")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="these alone")
+    parser.add_argument("--rehearse", action="store_true", help="on a CPU, with tiny numbers")
+    given = parser.parse_args(arguments)
+    # In a rehearsal the three profiles are one.
+    parts = given.parts or [part for part in PARTS if not (given.rehearse and part in ("long", "pocket"))]
+    ends = time.monotonic() + given.seconds - CLOSING
+    for folder in (given.out, given.work):
+        folder.mkdir(parents=True, exist_ok=True)
+    environment, results = prepare(given), {}
+    for part in parts:
+        left = ends - time.monotonic()
+        seconds = min(left, max(left * PARTS[part][1], LEAST))
+        if seconds < LEAST:
+            results[part] = note(given.out / PARTS[part][0], part, {"status": "no time left", "seconds": 0})
+            continue
+        results[part] = run_part(part, given, seconds, environment)
+        print(f"{part}: {results[part]['status']} after {results[part]['seconds']} s", flush=True)
+    archives = bundle(given.work / "records", given.out)
+    print(f"\nsummary, in {given.out}")
+    for part, result in results.items():
+        print(f"{part}: {result['status']}" + (f": {result['error']}" if "error" in result else ""))
+        print("".join(f"  {sentence}\n" for sentence in result["says"]), end="")
+    print("\n".join(archives))
+    return int(any(result["status"] == "failed" for result in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,305 @@
+"""The script for a graphics card, rehearsed on a CPU; the package that is carried to one; and what pages make of its records."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers_voc import write_tree
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+import on_a_card  # noqa: E402
+import pack_for_a_card  # noqa: E402
+from card.memory import at_peak, least  # noqa: E402
+from card.study import longest_first  # noqa: E402
+
+from yolo_core.data.voc import VocData  # noqa: E402
+from yolo_core.errors import InputError  # noqa: E402
+from yolo_core.study import card, claims, reference, register_page, resident, train, verdicts  # noqa: E402
+from yolo_core.study.config import RunConfig  # noqa: E402
+
+REHEARSED = ("memory", "correctness", "speed", "processes", "photographs")
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory):
+    """What a rehearsal writes and prints."""
+    folder = tmp_path_factory.mktemp("card")
+    command = [sys.executable, str(ROOT / "scripts/on_a_card.py"), "--rehearse", "--seconds", "840", "--package", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [*command, "--out", str(folder / "out"), "--work", str(folder / "work")], capture_output=True, text=True, env=environment
+    )
+    files = {file.name: json.loads(file.read_text())["parts"] for file in (folder / "out").glob("*.json")}
+    return ended, {part: result for parts in files.values() for part, result in parts.items()}, folder / "out"
+
+
+def test_a_rehearsal_goes_through_every_part_and_brings_back_few_small_files(rehearsal):
+    ended, parts, out = rehearsal
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert {part: result["status"] for part, result in parts.items()} == dict.fromkeys(REHEARSED, "done")
+    files = list(out.iterdir())
+    assert len(files) <= 8 and all(file.is_file() and file.stat().st_size < 2**24 for file in files)
+    with tarfile.open(out / "smoke.tar.gz") as archive:
+        assert any(name.endswith("/record.json") for name in archive.getnames())
+    summary = ended.stdout.split("summary, in ")[1]
+    assert all(f"{part}: done" in summary for part in REHEARSED) and "smoke.tar.gz: 1 records" in summary
+
+
+def test_the_rehearsed_predictions_are_what_the_allocator_held_within_five_per_cent(rehearsal):
+    found = rehearsal[1]["memory"]["found"]
+    assert len(found["peaks"]) == 2
+    for peak in found["peaks"].values():
+        assert peak["predicted"] == pytest.approx(peak["allocated"], rel=0.05)
+    (head,) = found["six_gib"]["heads"].values()
+    assert head["trains"] and 0 < head["needs_gib"] * 2**30 - peak["allocated"] < 2**30 / 16
+
+
+def test_the_rehearsed_checks_pass(rehearsal):
+    checks = rehearsal[1]["correctness"]["found"]
+    assert [name for name, check in checks.items() if not check["passed"]] == []
+    assert {"16-mixed trains", "bf16-mixed trains", "out of memory", "kill and resume", "compiled"} < set(checks)
+    assert checks["out of memory"]["halvings"] and checks["kill and resume"]["losses_apart"] == 0
+
+
+def test_the_rehearsed_times_are_of_every_way_and_every_number_of_processes(rehearsal):
+    speed, processes = (rehearsal[1][part]["found"] for part in ("speed", "processes"))
+    assert len(speed["loops"]) == 5 and set(speed["waiting"]) == {"from the cache", "kept on the device"} and speed["arms"]
+    assert set(processes["steps_a_second"]) == {"2"} and processes["pays"] == 2
+
+
+def test_a_rehearsal_is_no_record_of_a_card(rehearsal):
+    with pytest.raises(InputError, match="a rehearsal on a CPU says nothing of a card"):
+        card.part("memory", rehearsal[2])
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Runs the script with parts that are one line of Python each; its exit status, and what its files say of the parts."""
+    folder = tmp_path / "out"
+
+    def run(seconds, **lines):
+        note = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); from on_a_card import note; from pathlib import Path; "
+        note += f"folder = Path({str(folder)!r}); "
+        monkeypatch.setattr(on_a_card, "command", lambda part, *_: [sys.executable, "-c", note + lines[part]])
+        options = ["--seconds", str(seconds), "--out", str(folder), "--work", str(tmp_path / "work"), "--package", str(tmp_path)]
+        status = on_a_card.main([*options, "--parts", *lines])
+        return status, {part: json.loads((folder / on_a_card.PARTS[part][0]).read_text())["parts"][part] for part in lines}
+
+    return run
+
+
+FOUND = 'note(folder / "{}.json", "{}", {{"found": {{"answer": 1}}}})'
+
+
+def test_a_part_that_fails_is_told_with_its_error_and_leaves_what_it_found_and_the_others(script, capsys):
+    broken = FOUND.format("memory", "memory") + "; raise ValueError('the card is on fire')"
+    status, parts = script(60, memory=broken, correctness="sys.exit(3)", speed=FOUND.format("speed", "speed"))
+    assert status == 1
+    assert [parts[name]["status"] for name in parts] == ["failed", "failed", "done"]
+    assert parts["memory"]["found"] == parts["speed"]["found"] == {"answer": 1}
+    assert parts["memory"]["error"] == "ValueError: the card is on fire" and "3" in parts["correctness"]["error"]
+    assert "memory: failed: ValueError: the card is on fire" in capsys.readouterr().out
+
+
+def test_the_limit_is_kept_by_ending_a_part_with_all_that_it_has_started(script, tmp_path):
+    child = "import subprocess, time; process = subprocess.Popen(['sleep', '600']); "
+    child += f"Path({str(tmp_path / 'pid')!r}).write_text(str(process.pid)); "
+    before = time.monotonic()
+    status, parts = script(12, memory=FOUND.format("memory", "memory"), photographs=child + "time.sleep(600)", pocket="pass")
+    assert time.monotonic() - before < 12 + 5 and status == 0
+    assert [parts[name]["status"] for name in parts] == ["done", "out of time", "no time left"]
+    child = Path("/proc") / (tmp_path / "pid").read_text() / "stat"
+    assert not child.exists() or child.read_text().split()[2] == "Z"
+
+
+def test_an_archive_holds_the_oldest_records_that_have_room_and_the_others_are_told(tmp_path, monkeypatch):
+    for i, name in enumerate(("b", "a", "c")):
+        run = tmp_path / "records" / "pocket" / name
+        run.mkdir(parents=True)
+        (run / "record.json").write_bytes(os.urandom(400))
+        os.utime(run / "record.json", (i, i))
+    monkeypatch.setattr(on_a_card, "LARGEST", 1000)
+    (tmp_path / "out").mkdir()
+    (said,) = on_a_card.bundle(tmp_path / "records", tmp_path / "out")
+    with tarfile.open(tmp_path / "out" / "pocket.tar.gz") as archive:
+        assert [name for name in archive.getnames() if name.endswith("json")] == ["pocket/b/record.json", "pocket/a/record.json"]
+    assert said.startswith("pocket.tar.gz: 2 records, 1 had no room")
+
+
+def test_the_least_that_fits_is_found_to_a_step():
+    assert 2.7 <= least(lambda gib: gib >= 2.7, 0.5, 8.0) < 2.7 + 1 / 32
+
+
+def test_the_blocks_alive_at_the_peak_by_hand():
+    mib = 2**20
+    at = [{"filename": "heads.py", "line": 7}]
+    events = [
+        {"action": "alloc", "addr": 1, "size": 3 * mib, "frames": at},
+        {"action": "alloc", "addr": 2, "size": 5 * mib},
+        {"action": "free_completed", "addr": 1, "size": 3 * mib},
+        {"action": "alloc", "addr": 1, "size": 1 * mib},
+    ]
+    assert at_peak(events) == [{"mib": 5.0, "line": ""}, {"mib": 3.0, "line": "heads.py:7"}]
+
+
+def test_the_claims_whose_runs_take_longest_come_first(monkeypatch):
+    took = {("baseline", "compressed"): 5.0, ("baseline", "full"): 50.0, ("transfer", "scratch"): 40.0, ("focal", "mse"): 1.0}
+    monkeypatch.setattr(reference, "seconds_by_arm", lambda profile: took)
+    order = longest_first("photographs")
+    assert order[:2] == ["baseline/compressed", "baseline/full"] and order.index("transfer/scratch") < order.index("focal/focal")
+    assert set(order) == {"/".join(arm) for claim in claims.CLAIMS for arm in claim.arms}
+    assert set(longest_first("long")) < set(order) and "remedies/base" not in longest_first("long")
+
+
+# What is carried
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    root = write_tree(tmp_path_factory.mktemp("tree"), train=10, val=4)
+    return VocData(root, "train", 224), VocData(root, "val", 224)
+
+
+@pytest.fixture
+def packed(splits, tmp_path, monkeypatch):
+    """Packs the splits, with an empty archive for the packages, which come from a registry."""
+
+    def pack(limit_mib=64.0):
+        monkeypatch.setattr(pack_for_a_card, "site", lambda file, python: tarfile.open(file, "w:xz").close())
+        pack_for_a_card.pack(tmp_path / "package", splits, 60, "3.12", limit_mib)
+        return tmp_path / "package"
+
+    return pack
+
+
+def test_photographs_arrive_with_their_targets_and_fingerprint_and_say_how_far_they_are_off(splits, packed, tmp_path):
+    pack_for_a_card.unpack_pictures(packed(), tmp_path / "there")
+    for split in splits:
+        there = VocData(tmp_path / "there", split.source.file.stem, 224)
+        assert there.ids == split.ids and there.fingerprint == split.fingerprint
+        for found, wanted in zip(there.targets, split.targets, strict=True):
+            assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+        assert "WebP of quality 60, on average" in there.reencoded and split.reencoded == ""
+        off = (there.images.int() - split.images.int()).abs().float().mean().item()
+        assert 0 < off < 8
+    said = there.reencoded.split("average ")[1].split(" of")[0]
+    arrived = [VocData(tmp_path / "there", split.source.file.stem, 224).images for split in splits]
+    every = torch.cat([(a.int() - s.images.int()).abs().flatten() for a, s in zip(arrived, splits, strict=True)])
+    assert float(said) == pytest.approx(every.float().mean().item(), abs=0.006)
+
+
+def test_a_record_made_of_pictures_that_were_brought_along_says_so(splits, packed, tmp_path):
+    pack_for_a_card.unpack_pictures(packed(), tmp_path / "there")
+    there = [VocData(tmp_path / "there", name, 224) for name in ("train", "val")]
+    config = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=1, effective_batch=4, micro_batch=4)
+    run = train.train(config, *there, tmp_path / "run", code="test", progress=False, max_steps=1)
+    assert run.record["data"]["reencoded"] == there[0].reencoded
+    plain = train.train(config, *splits, tmp_path / "plain", code="test", progress=False, max_steps=1)
+    assert "reencoded" not in plain.record["data"]
+
+
+def test_a_package_that_is_too_large_is_refused_in_a_sentence_and_leaves_nothing(packed, tmp_path):
+    with pytest.raises(InputError, match=r"MiB .*git's files .*and 1 may travel; choose a lower --quality, or leave out records") as caught:
+        packed(limit_mib=1.0)
+    assert "\n" not in str(caught.value) and not (tmp_path / "package").exists()
+
+
+def test_a_package_that_was_there_stays_when_the_new_one_is_refused(packed, tmp_path):
+    before = packed()
+    with pytest.raises(InputError):
+        packed(limit_mib=1.0)
+    assert (before / pack_for_a_card.PICTURES).exists()
+
+
+# Pictures that stay on the card
+
+
+def test_pictures_kept_on_the_device_train_the_same_net_bit_for_bit(splits, tmp_path, monkeypatch):
+    config = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=2, effective_batch=4, micro_batch=4, train_images=8)
+    plain = train.train(config, *splits, tmp_path / "plain", code="test", progress=False)
+    held = []
+    monkeypatch.setattr(resident, "room", lambda *_: float("inf"))
+    monkeypatch.setattr(VocData, "held_on", lambda self, device, whole=VocData.held_on: held.append(whole(self, device)) or held[-1])
+    kept = train.train(config, *splits, tmp_path / "kept", code="test", progress=False)
+    assert [len(data) for data in held] == [8, 4] and held[0].images.data_ptr() != splits[0].images.data_ptr()
+    weights = plain.weights()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in kept.weights().items())
+    assert json.dumps(kept.metrics, sort_keys=True) == json.dumps(plain.metrics, sort_keys=True)
+
+
+def test_a_card_keeps_pictures_while_a_quarter_of_its_room_is_enough(splits, monkeypatch):
+    detector = RunConfig(backbone="scratch", width=0.05, head="conv").detector()
+    learning = sum(4 * p.numel() for p in detector.parameters())
+    size = sum(data.images.nbytes for data in splits)
+    for free, kept in ((4 * size + 3 * learning, True), (4 * size + 3 * learning - 4, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 2**40))
+        assert (size <= resident.room(detector, torch.device("cuda"))) is kept
+    assert resident.room(detector, torch.device("cpu")) == 0
+
+
+# What pages and the register make of a record
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch):
+    """Writes a card's records; what is not given is absent."""
+    monkeypatch.setattr(card, "FOLDER", tmp_path)
+
+    def write(full=6.4, compressed=2.0):
+        heads = {name: {"needs_gib": gib, "trains": gib <= 6} for name, gib in (("full", full), ("compressed", compressed))}
+        peaks = {"a step": {"predicted": 2**30, "allocated": 1.25 * 2**30, "training": 1.5 * 2**30, "reserved": 2 * 2**30}}
+        loop = {"pictures_a_second": [100.0, 300.0, 200.0], "flops": 2e12, "peak": 8e12, "predicted": [150, 400]}
+        parts = {
+            "memory.json": ("memory", {"peaks": peaks, "six_gib": {"card_gib": 6.0, "context_gib": 0.5, "heads": heads}}),
+            "speed.json": ("speed", {"loops": {"ours": loop}, "waiting": {"kept": 0.01}}),
+            "correctness.json": ("correctness", {"compiled": {"passed": False}}),
+            "study.json": ("processes", {"steps_a_second": {"1": 50.0, "4": 120.0}}),
+        }
+        for file, (name, found) in parts.items():
+            part = {"status": "done", "found": found, "card": {"name": "Card X"}, "rehearsal": False}
+            (tmp_path / file).write_text(json.dumps({"parts": {name: part}}))
+
+    return write
+
+
+def test_without_a_record_pages_say_predicted(said):
+    told = card.told()
+    assert told["name"] == "none"
+    assert all(told[name] == card.NONE and "redicted" in told[name] for name in ("memory", "speed", "correctness"))
+
+
+def test_with_a_record_pages_show_measured_beside_predicted_with_the_cards_name(said):
+    said()
+    told = card.told()
+    assert all(told[name].startswith("On an Card X.") for name in ("memory", "speed", "correctness")) and told["name"] == "Card X"
+    assert "| a step | 1.00 | 1.25 | 1.50 | 2.00 | 0.80 |" in told["memory"]
+    assert "full head 6.40 GiB, and it does not train" in told["memory"]
+    assert "| ours | 200 | 150 to 400 | 2.0 | 25.0% |" in told["speed"] and "50 with 1, 120 with 4" in told["speed"]
+    assert "compiled: **no**" in told["correctness"]
+
+
+@pytest.mark.parametrize(
+    ("full", "compressed", "verdict", "effect"), [(6.4, 2.0, "HOLDS", 0.4), (5.5, 2.0, "FAILS", -0.5), (8.0, 6.5, "FAILS", -0.5)]
+)
+def test_claim_h2_is_judged_by_the_card_where_there_is_one(said, full, compressed, verdict, effect):
+    claim = next(c for c in claims.CLAIMS if c.id == "H2")
+    assert verdicts.judge(claim, []).verdict == "INCONCLUSIVE"
+    said(full, compressed)
+    finding = verdicts.judge(claim, [])
+    assert finding.verdict == verdict and finding.effect == pytest.approx(effect) and finding.why == ""
+    assert "measured on Card X" in register_page.told(finding) and "()" not in register_page.cards([finding])
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"parts": {"memory": {"found": {"peaks": 1}}}}', '{"parts": []}'])
+def test_what_is_no_record_of_a_card_is_refused_in_a_sentence(said, tmp_path, content):
+    (tmp_path / "memory.json").write_text(content)
+    with pytest.raises(InputError, match=r"memory.json: expected what scripts/on_a_card.py writes") as caught:
+        card.part("memory")
+    assert "\n" not in str(caught.value)
