@@ -39,7 +39,7 @@ def test_a_missing_annotation_read_by_itself_gets_one_sentence(tmp_path):
 
 
 def test_check_tells_every_fault_of_an_annotation_and_not_the_first_alone(tmp_path):
-    path = annotation(write_tree(tmp_path, train=2), "train_001")
+    path = annotation(write_tree(tmp_path, train=2, val=1), "train_001")
     path.write_text(xml(obj("unicorn"), obj(), obj(box=(9, 9, 1, 1)), size=(61, 40)))
     told = check(tmp_path)
     assert [re.search("object 1|object 3|61 x 40", line)[0] for line in told] == ["object 1", "object 3", "61 x 40"]
@@ -69,7 +69,7 @@ def test_a_folder_by_the_name_of_a_picture_gets_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("kind", ["images", "annotations"])
 def test_a_split_that_names_missing_files_tells_the_first_and_how_many(tmp_path, kind):
-    write_tree(tmp_path, train=5)
+    write_tree(tmp_path, train=5, val=1)
     place = image if kind == "images" else annotation
     missing = [place(tmp_path, f"train_00{index}") for index in (1, 3)]
     for path in missing:
@@ -82,7 +82,7 @@ def test_a_split_that_names_missing_files_tells_the_first_and_how_many(tmp_path,
 
 
 def test_a_link_to_nowhere_is_a_missing_file(tmp_path):
-    path = image(write_tree(tmp_path, train=2), "train_001")
+    path = image(write_tree(tmp_path, train=2, val=1), "train_001")
     path.unlink()
     path.symlink_to(tmp_path / "nowhere.jpg")
     with pytest.raises(InputError, match="1 of its 2 images are missing"):
@@ -100,41 +100,41 @@ def test_pictures_in_both_train_and_val_are_a_fault(tmp_path):
 @pytest.mark.parametrize("split", ["test", "", "../Main/train", "train.txt", "train\0"])
 def test_an_unknown_split_is_told_the_ones_there_are(tmp_path, split):
     write_tree(tmp_path, train=1, val=1)
-    with pytest.raises(InputError, match="choose one of: train, val.") as caught:
+    with pytest.raises(InputError, match="choose one of: train, val, or write it") as caught:
         VocData(tmp_path, split, 8)
     assert_one_sentence(str(caught.value), split_file(tmp_path, split))
 
 
 @pytest.mark.parametrize("lacking", [BASE, BASE / "JPEGImages", BASE / "Annotations", BASE / "ImageSets/Main"], ids=str)
 def test_a_folder_that_is_no_voc_tree_gets_one_sentence(tmp_path, lacking):
-    write_tree(tmp_path, train=1)
+    write_tree(tmp_path, train=1, val=1)
     (tmp_path / lacking).rename(tmp_path / "away")
     assert_refused(tmp_path, tmp_path, "expected a VOC tree")
 
 
 def test_a_tree_without_split_files_gets_one_sentence(tmp_path):
-    (told,) = check(write_tree(tmp_path))
-    assert_one_sentence(told, tmp_path)
+    for told, split in zip(check(write_tree(tmp_path)), ("train", "val"), strict=True):
+        assert_one_sentence(told, split_file(tmp_path, split))
     with pytest.raises(InputError, match="choose one of: .none."):
         VocData(tmp_path, "train", 8)
 
 
 @pytest.mark.parametrize("inside", ["VOCdevkit", "VOCdevkit/VOC2012"])
 def test_a_root_given_too_deep_is_told_the_right_one(tmp_path, inside):
-    write_tree(tmp_path, train=1)
+    write_tree(tmp_path, train=1, val=1)
     assert_refused(tmp_path / inside, tmp_path / inside, f"pass {tmp_path}.$")
 
 
 def test_a_size_that_is_not_positive_gets_one_sentence(tmp_path):
     with pytest.raises(InputError, match="expected a positive number of pixels, got 0") as caught:
-        VocData(write_tree(tmp_path, train=1), "train", 0)
+        VocData(write_tree(tmp_path, train=1, val=1), "train", 0)
     assert_one_sentence(str(caught.value), "size")
 
 
 def test_a_cache_that_cannot_be_written_gets_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="the cache cannot be written") as caught:
-        VocData(write_tree(tmp_path, train=1), "train", 8, cache=tmp_path / "file")
+        VocData(write_tree(tmp_path, train=1, val=1), "train", 8, cache=tmp_path / "file")
     assert_one_sentence(str(caught.value), tmp_path / "file")
 
 
@@ -144,6 +144,6 @@ def test_a_disk_that_fills_up_gets_one_sentence_and_leaves_nothing(tmp_path, mon
 
     monkeypatch.setattr(cache_module, "save_file", full)
     with pytest.raises(InputError, match="No space left on device") as caught:
-        VocData(write_tree(tmp_path, train=1), "train", 8)
+        VocData(write_tree(tmp_path, train=1, val=1), "train", 8)
     assert_one_sentence(str(caught.value), tmp_path / ".cache")
     assert not list((tmp_path / ".cache").iterdir())

@@ -31,7 +31,7 @@ def test_a_picture_is_read_as_stated_or_refused(case, tmp_path, monkeypatch):
     path = tmp_path / name
     path.write_bytes(content)
     if case.refused and path.suffix == ".jpg":
-        at = image(write_tree(tmp_path / "tree", train=2), "train_001")
+        at = image(write_tree(tmp_path / "tree", train=2, val=1), "train_001")
         path.rename(at)
         assert_refused(tmp_path / "tree", at, case.refused)
         assert_nothing_made(tmp_path, "tree")
@@ -51,7 +51,7 @@ def test_a_picture_is_read_as_stated_or_refused(case, tmp_path, monkeypatch):
 @by_name(annotations.CASES)
 def test_an_annotation_is_read_as_stated_or_refused(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = case.put(annotation(write_tree(tmp_path / "tree", train=2), "train_001"))
+    path = case.put(annotation(write_tree(tmp_path / "tree", train=2, val=1), "train_001"))
     if case.refused:
         assert_refused(tmp_path / "tree", path, case.refused)
     else:
@@ -66,7 +66,7 @@ def test_an_annotation_is_read_as_stated_or_refused(case, tmp_path, monkeypatch)
 @by_name(splits.CASES)
 def test_a_split_file_is_read_as_stated_or_refused(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tree = write_tree(tmp_path / "tree", train=3)
+    tree = write_tree(tmp_path / "tree", train=3, val=1)
     path = case.put(split_file(tree, "train"))
     if case.refused:
         with pytest.raises(InputError, match=case.refused) as caught:

@@ -134,7 +134,7 @@ def test_exif_orientation_is_left_alone_because_boxes_are_in_stored_pixels(tmp_p
     ids=["no last newline", "blank lines and CRLF", "second column", "byte order mark"],
 )
 def test_split_files_are_read_leniently(tmp_path, text):
-    split_file(write_tree(tmp_path, train=3), "train").write_bytes(text.encode())
+    split_file(write_tree(tmp_path, train=3, val=1), "train").write_bytes(text.encode())
     assert VocData(tmp_path, "train", 8).ids == ["train_000", "train_001"] and check(tmp_path) == []
 
 
@@ -143,7 +143,7 @@ def test_a_split_of_any_name_is_read(tmp_path):
 
 
 def test_what_no_split_names_is_no_fault(tmp_path):
-    write_tree(tmp_path, train=2)
+    write_tree(tmp_path, train=2, val=1)
     annotation(tmp_path, "stray").write_text("not even XML")
     assert check(tmp_path) == []
 

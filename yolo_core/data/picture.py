@@ -29,7 +29,7 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
     empty, truncated, not a picture, larger than Pillow's limit against decompression bombs, or named .jpg while holding another format.
     """
     path = Path(path)
-    restore = "replace it by a sound copy, or take its id out of the split files"
+    restore = "replace it by a sound copy, or leave it out"
     try:
         with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
             kind, (width, height) = image.format, image.size

@@ -34,7 +34,9 @@ class Split(VOCDetection):
         names = sorted(path.stem for path in (base / SPLITS).glob("*.txt"))
         self.file = base / SPLITS / f"{split}.txt"
         if split not in names:
-            raise InputError(f"{self.file}: there is no such split; choose one of: {', '.join(names) or '(none)'}.")
+            raise InputError(
+                f"{self.file}: there is no such split; choose one of: {', '.join(names) or '(none)'}, or write it, one image id a line."
+            )
         self.ids = read_ids(self.file)
         # VOCDetection's own constructor would read the split file again, blank lines, columns and all.
         VisionDataset.__init__(self, str(root))
@@ -62,12 +64,25 @@ def _base(root: Path) -> Path:
     """The VOC2012 folder under `root`; raises `InputError` where `root` is not a VOC tree."""
     base = root / BASE
     if not base.is_dir():
-        holder = next((up for up in root.resolve().parents[:2] if (up / BASE).is_dir()), "the folder that holds VOCdevkit")
-        raise InputError(f"{root}: expected a VOC tree, but it has no folder {BASE}; pass {holder}.")
+        raise InputError(f"{root}: expected a VOC tree, but it has no folder {BASE}; {_advice(root)}.")
     for folder in ("JPEGImages", "Annotations", SPLITS):
         if not (base / folder).is_dir():
-            raise InputError(f"{base}: expected a VOC tree, but it has no folder {folder}; make the tree again.")
+            raise InputError(f"{base}: expected a VOC tree, but it has no folder {folder}; add it with its files.")
     return base
+
+
+def _advice(root: Path) -> str:
+    """What to do about a folder that is not the right one: the tree may lie around it, or as VOC 2007's does, of the same layout."""
+    around = [root, *root.absolute().parents[:3], *sorted(path for path in root.glob("*") if path.is_dir())]
+    for place in around:
+        if (place / BASE).is_dir():
+            return f"pass {place}"
+    for place in around:
+        if other := next((path for path in sorted((place / BASE.parent).glob("VOC*")) if path.is_dir()), None):
+            return f"rename {other} to {BASE.name} and pass {place}"
+        if (place / BASE.name).is_dir():
+            return f"move {place / BASE.name} into {place / BASE.parent} and pass {place}"
+    return "pass the folder that holds VOCdevkit, or fetch one with `python -m yolo_core data voc --out FOLDER`"
 
 
 def read_ids(file: Path | str) -> list[str]:
@@ -122,8 +137,9 @@ def check(root: Path | str) -> list[str]:
         return [str(error)]
     splits = {path.stem: _scan_ids(path) for path in sorted((base / SPLITS).glob("*.txt"))}
     faults = [fault for _, found in splits.values() for fault in found]
-    if not splits:
-        faults.append(f"{base / SPLITS}: there is no split file; write train.txt and val.txt, one image id a line.")
+    for split in ("train", "val"):
+        if split not in splits:
+            faults.append(f"{base / SPLITS / split}.txt: there is no such split, which a training needs; write it, one image id a line.")
     if shared := set(splits.get("train", [[]])[0]) & set(splits.get("val", [[]])[0]):
         faults.append(f"{base / SPLITS / 'val.txt'}: {len(shared)} ids are in train.txt too; keep each in one of them.")
     names = list(dict.fromkeys(name for ids, _ in splits.values() for name in ids))

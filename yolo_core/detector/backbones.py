@@ -129,7 +129,7 @@ def resnet18(weights: str | None = None) -> Backbone:
             url = ResNet18_Weights.IMAGENET1K_V1.url
             raise InputError(
                 f"ResNet18's ImageNet weights could not be downloaded from {url} ({error}); "
-                "fetch that file on a machine that can and pass its path as the weights"
+                f"fetch that file on a machine that can and put it into {Path(torch.hub.get_dir()) / 'checkpoints'}"
             ) from error
         net.load_state_dict(state)
     elif weights is not None:

@@ -176,7 +176,7 @@ def read_run(folder: Path | str) -> Run:
     folder = Path(folder)
     path = folder / "record.json"
     if not path.exists():
-        raise InputError(f"{folder}: not a finished run (no record.json); train one with `python -m yolo_core train ... --out {folder}`")
+        raise InputError(f"{folder}: not a finished run (no record.json); name the --out of a training that has ended")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # no file, no text, no JSON, no JSON of this earth

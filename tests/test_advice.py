@@ -1,0 +1,91 @@
+"""Advice is followed, and helps: what `data check` finds no fault in is trained on, and what a sentence says to do ends the fault."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers_voc import BASE, annotation, image, obj, split_file, write_tree, xml
+
+from yolo_core.data.voc import VocData, check
+from yolo_core.errors import InputError
+
+
+def trains(root):
+    """Whether both splits that a training needs can be read."""
+    try:
+        for split in ("train", "val"):
+            VocData(root, split, 8, root / "cache")
+    except InputError:
+        return False
+    return True
+
+
+BROKEN = {
+    "nothing": lambda root: None,
+    "no val.txt": lambda root: split_file(root, "val").unlink(),
+    "no train.txt": lambda root: split_file(root, "train").unlink(),
+    "neither, but others": lambda root: [split_file(root, s).rename(split_file(root, f"dog_{s}")) for s in ("train", "val")],
+    "no split": lambda root: [split_file(root, s).unlink() for s in ("train", "val")],
+    "an empty val.txt": lambda root: split_file(root, "val").write_text("\n"),
+    "val.txt a folder": lambda root: (split_file(root, "val").unlink(), split_file(root, "val").mkdir()),
+    "a picture gone": lambda root: image(root, "val_000").unlink(),
+    "a torn picture": lambda root: image(root, "train_001").write_bytes(image(root, "train_001").read_bytes()[:99]),
+    "an annotation gone": lambda root: annotation(root, "train_001").unlink(),
+    "a wrong size": lambda root: annotation(root, "train_001").write_text(xml(size=(9, 9))),
+    "an unknown class": lambda root: annotation(root, "val_001").write_text(xml(obj("unicorn"))),
+    "no object at all": lambda root: [file.write_text(xml()) for file in (root / BASE / "Annotations").iterdir()],
+    "no pictures' folder": lambda root: shutil.rmtree(root / BASE / "JPEGImages"),
+    "a split that nobody trains on": lambda root: split_file(root, "test").write_text("train_000\n"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=list(BROKEN))
+def test_a_tree_is_without_fault_exactly_where_a_training_takes_it(tmp_path, broken):
+    root = write_tree(tmp_path / "tree", train=3, val=2)
+    broken(root)
+    assert (check(root) == []) == trains(root), check(root)
+
+
+def follow(sentence):
+    """Do what a sentence on a folder says; the folder to give then."""
+    advice = sentence.rsplit("; ", 1)[1].removesuffix(".")
+    if found := re.search(r"rename (\S+) to (\S+)", advice):
+        Path(found[1]).rename(Path(found[1]).with_name(found[2]))
+    if found := re.search(r"move (\S+) into (\S+)", advice):
+        Path(found[2]).mkdir()
+        Path(found[1]).rename(Path(found[2]) / Path(found[1]).name)
+    return Path(re.search(r"pass (\S+)$", advice)[1])
+
+
+LAID = {  # where the tree lies below the working folder, and what is given
+    "VOC 2007": ("data/VOCdevkit/VOC2007", "data"),
+    "VOC 2007, its devkit given": ("data/VOCdevkit/VOC2007", "data/VOCdevkit"),
+    "VOC 2007, itself given": ("data/VOCdevkit/VOC2007", "data/VOCdevkit/VOC2007"),
+    "a folder too high": ("data/unpacked/VOCdevkit/VOC2012", "data"),
+    "a folder too high, VOC 2007": ("data/VOCtrainval/VOCdevkit/VOC2007", "data"),
+    "the devkit": ("data/VOCdevkit/VOC2012", "data/VOCdevkit"),
+    "the tree itself": ("data/VOCdevkit/VOC2012", "data/VOCdevkit/VOC2012"),
+    "its pictures": ("data/VOCdevkit/VOC2012", "data/VOCdevkit/VOC2012/JPEGImages"),
+    "no devkit": ("data/VOC2012", "data"),
+    "no devkit, the tree given": ("data/VOC2012", "data/VOC2012"),
+}
+
+
+@pytest.mark.parametrize(("lies", "given"), LAID.values(), ids=list(LAID))
+def test_a_folder_that_is_not_the_right_one_is_made_right_by_what_is_said(tmp_path, lies, given):
+    made = write_tree(tmp_path / "made", train=2, val=1)
+    (tmp_path / lies).parent.mkdir(parents=True)
+    (made / BASE).rename(tmp_path / lies)
+    (sentence,) = check(tmp_path / given)
+    assert sentence.startswith(f"{tmp_path / given}: ")
+    assert check(follow(sentence)) == []
+
+
+@pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])
+def test_a_place_without_a_tree_gets_no_advice_to_give_that_very_place(tmp_path, what):
+    root = tmp_path / "data"
+    if what != "nothing":
+        root.write_text("") if what == "a file" else root.mkdir()
+    (sentence,) = check(root)
+    assert "data voc --out" in sentence and f"pass {root}." not in sentence
