@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from yolo_core.detector.model import batchnorms
 from yolo_core.study.batchnorm import drift, recompute, recomputed, snapshot
@@ -81,3 +82,11 @@ def test_a_step_in_train_mode_moves_the_statistics_and_frozen_ones_stand(detecto
     before = snapshot(still.backbone)
     still.train()(to_float(images[:4], "cpu"))
     assert drift(before, snapshot(still.backbone)) == {"mean": 0.0, "log_variance": 0.0}
+
+
+def test_a_snapshot_lies_on_the_cpu_wherever_the_net_does():
+    """A training takes one before its net is moved to a GPU, and one there."""
+    with FakeTensorMode():
+        norm = torch.nn.BatchNorm2d(3, device="cuda")
+        assert norm.running_mean.device.type == "cuda"
+        assert {tensor.device.type for pair in snapshot(norm) for tensor in pair} == {"cpu"}

@@ -17,8 +17,8 @@ Statistics = list[tuple[Tensor, Tensor]]
 
 
 def snapshot(module: nn.Module) -> Statistics:
-    """Copies of (running mean, running variance), a layer each."""
-    return [(m.running_mean.clone(), m.running_var.clone()) for m in batchnorms(module)]
+    """Copies of (running mean, running variance), a layer each, on the CPU: a net may be moved to a GPU between two of them."""
+    return [(m.running_mean.clone().cpu(), m.running_var.clone().cpu()) for m in batchnorms(module)]
 
 
 def drift(before: Statistics, after: Statistics) -> dict[str, float]:

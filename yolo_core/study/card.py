@@ -81,8 +81,8 @@ def _memory(peaks: Mapping[str, Mapping[str, Any]]) -> str:
     if not peaks:
         return ""
     return _table([row(*each) for each in peaks.items()]) + (
-        "\n\n*Allocated*: by the same steps on real tensors; *training*: with the loss of a real one; *reserved*: of the card, for the "
-        "former."
+        "\n\n*Allocated*: by the same steps on real tensors; *training*: by steps with the real loss; "
+        "*reserved*: of the card, for the former."
     )
 
 
@@ -119,9 +119,8 @@ def _speed(loops: Mapping[str, Mapping[str, Any]]) -> str:
     if not loops:
         return ""
     return _table([row(*each) for each in loops.items()]) + (
-        "\n\nIn all rows the pictures lie on the card, as uint8. The plain loop keeps the default memory layout and starts an optimiser "
-        "kernel for each tensor; *predicted* is the cost model's range; the last column compares with dense arithmetic on the vendor's "
-        "sheet."
+        "\n\nIn all rows the pictures lie on the card, as uint8. The plain loop keeps the default memory layout and starts a kernel of the "
+        "optimiser for each tensor; *predicted* is the cost model's range; the last column compares with the vendor's sheet."
     )
 
 

@@ -122,6 +122,10 @@ def build(
     """
     out = out or root / "_build" / profile
     notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
+    if not out.exists():  # a first build: nothing is made, a lock's file neither, for a profile that there is none of
+        from yolo_core.study.experiments import profile_of
+
+        profile_of(profile)
     with alone(out, busy=f"{out}: another build is at work there; this one waits for it"):
         record = execute(notebooks, profile, out, prepare, root)
         _conclude(profile, record, out, root, conclude)
