@@ -26,10 +26,10 @@ def declared() -> list[Requirement]:
     return [Requirement(line) for lines in (PROJECT["dependencies"], *extras.values()) for line in lines]
 
 
-def pins() -> dict[str, str]:
-    lines = [line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+def pins(file: str = "constraints.txt") -> dict[str, str]:
+    lines = [line.split("#")[0].strip() for line in (ROOT / file).read_text().splitlines()]
     found = [re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line) for line in lines if line]
-    assert found and all(found), "constraints.txt holds lines `name==version` and nothing else"
+    assert found and all(found), f"{file} holds lines `name==version` and nothing else"
     return {canonicalize_name(match[1]): match[2] for match in found}
 
 
@@ -59,6 +59,22 @@ def test_each_declared_dependency_has_a_range_and_a_pin_inside_it(requirement):
     pin = pins().get(canonicalize_name(requirement.name))
     assert pin is not None, f"{requirement.name} has no pin in constraints.txt"
     assert requirement.specifier.contains(Version(pin)), f"{requirement.name}: the pin {pin} lies outside {requirement.specifier}"
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda r: r.name)
+def test_a_range_starts_at_a_release_that_was_tried(requirement):
+    """Not below the older of the two that were, the pin and, where it is listed, what constraints-oldest.txt has."""
+    name = canonicalize_name(requirement.name)
+    oldest = Version(pins("constraints-oldest.txt").get(name, pins()[name]))
+    assert requirement.specifier.contains(oldest), f"{name}: {oldest} was tried and lies outside {requirement.specifier}"
+    for bound in (Version(s.version) for s in requirement.specifier if s.operator == ">="):
+        assert oldest.release[: len(bound.release)] == bound.release, f"{name}: from {bound} on, and nothing older than {oldest} was tried"
+
+
+def test_the_oldest_versions_are_of_what_is_declared_and_torch_2_11_is_among_them():
+    oldest = pins("constraints-oldest.txt")
+    assert set(oldest) < {canonicalize_name(r.name) for r in declared()}
+    assert oldest["torch"].startswith("2.11.") and oldest["torchvision"].startswith("0.26.")
 
 
 def test_everything_the_dependencies_bring_along_is_pinned():

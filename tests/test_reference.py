@@ -170,7 +170,7 @@ def test_named_arms_alone_are_trained_into_the_named_folder(trained, tmp_path):
 
 def test_the_time_left_is_told_from_the_times_of_stored_runs(monkeypatch):
     took = {"pocket": {("a", "x"): 100.0, ("a", "y"): 300.0}, "photographs": {("a", "x"): 200.0}}
-    monkeypatch.setattr(reference, "_seconds", lambda profile, *_: took[profile])
+    monkeypatch.setattr(reference, "seconds_by_arm", lambda profile, *_: took[profile])
     missing = [("a", "x", 1), ("a", "y", 0), ("a", "y", 1), ("b", "z", 0)]  # 200 s, twice 300 s stretched by 2, and one never timed
     said = reference.time_left("photographs", missing, workers=2)
     assert said == f"4 runs are missing: about {(200 + 2 * 600) / 3600 / 2:.1f} hours and 1 runs of arms never timed"

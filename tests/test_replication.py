@@ -15,7 +15,7 @@ CONFIG = RunConfig(experiment="e", arm="a", epochs=2)
 
 
 def run_of(folder, config, value, scores=(0.1, 0.2, 0.3)):
-    record = {"config": config.to_dict(), "metrics": {"map": value}}
+    record = {"key": "k", "config": config.to_dict(), "metrics": {"map": value}}
     epochs = pd.DataFrame({"epoch": [0, 1], "map": [value / 2, value]})
     tables = {"epochs": epochs, "scores": pd.DataFrame({"score": scores})}
     return write_run(folder / f"{config.arm}-{config.seed}-{value}", record, tables, {})

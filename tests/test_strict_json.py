@@ -74,7 +74,7 @@ def test_what_a_command_says_of_nothing_found_is_json(command, tree, blind, tmp_
     if command == "predict":
         found = {"boxes": torch.rand(1, 4), "scores": torch.tensor([math.nan]), "labels": torch.tensor([0])}
         monkeypatch.setattr("yolo_core.detector.grid.Grid.decode", lambda *_, **__: [found])
-    monkeypatch.setattr(memory, "verify", lambda *_: math.nan)
+    monkeypatch.setattr(memory, "verify", lambda *_: (math.nan, math.nan))
     monkeypatch.setattr(bench, "run", lambda: SimpleNamespace(rows=[Row("AP", "a", "s", [math.nan], [1.0])]))
     capsys.readouterr()
     assert main([command, *arguments[command]]) == 0

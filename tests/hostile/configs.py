@@ -105,7 +105,7 @@ COMMANDS = (
     Case("an empty value", [*TRAIN, "--workers", ""], "--workers"),
     Case("nothing of what is needed", ["train"], "experiment"),
     Case("an unknown choice", ["plan", "--head", "huge"], "huge"),
-    Case("data without an action", ["data"], "emoji, voc, check"),
+    Case("data without an action", ["data"], "emoji, voc, photographs, check"),
     Case("words for a flag", ["claims", "--json", "yes"], "yes"),
     # What the commands refuse, in one sentence.
     Case("an unknown experiment", [*TRAIN[:1], "nope", *TRAIN[4:]], "unknown experiment 'nope'; choose one of baseline"),

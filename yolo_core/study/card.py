@@ -59,7 +59,7 @@ def told(folder: Path | None = None) -> dict[str, str]:
     speed = (_speed(found["speed"].get("loops", {})), _waiting(found["speed"].get("waiting", {})))
     speed += (_processes(found["processes"].get("steps_a_second", {})),)
     said = {"memory": memory, "speed": speed, "correctness": (_correctness(found["correctness"]),)}
-    on = f"On an {' and an '.join(names)}."
+    on = f"Measured on {' and '.join(names)}."
     return {"name": " and ".join(names) or "none"} | {
         name: "\n\n".join([on, *filter(None, parts)]) if any(parts) else NONE for name, parts in said.items()
     }
@@ -81,8 +81,7 @@ def _memory(peaks: Mapping[str, Mapping[str, Any]]) -> str:
     if not peaks:
         return ""
     return _table([row(*each) for each in peaks.items()]) + (
-        "\n\n*Allocated*: by the same steps on real tensors; *training*: by steps with the real loss; "
-        "*reserved*: of the card, for the former."
+        "\n\n*Allocated*: by the same steps on real tensors; *training*: by steps with the real loss; *reserved*: of the card, for those."
     )
 
 
