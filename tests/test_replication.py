@@ -31,9 +31,9 @@ def band(fresh, stored):
 
 
 def test_the_band_is_students_prediction_interval_by_hand(tmp_path, stored):
-    """1, 2, 3: mean 2, deviation 1, half width 4.303 * sqrt(1 + 1/3)."""
+    """1, 2, 3: mean 2, deviation 1, half width 4.302653 * sqrt(1 + 1/3)."""
     found = band(run_of(tmp_path, CONFIG, 2.5), stored)
-    half = 4.303 * math.sqrt(4 / 3)
+    half = 4.302653 * math.sqrt(4 / 3)
     assert (found.low, found.high) == pytest.approx((2 - half, 2 + half))
     assert found.inside is True and ": inside the band of" in found.sentence and "3 reference runs" in found.sentence
 
@@ -73,9 +73,21 @@ def test_a_mean_is_told_with_how_many_runs_it_stands_on(stored):
 
 
 def test_every_row_of_a_dot_plot_is_drawn_run_or_not(tmp_path, stored):
-    figure = comparisons.arm_dots({"ran": ("e", "a"), "waits": ("e", "b")}, stored, {"mAP": lambda m: m["map"]}, [stored[0]])
+    rows, values = {"ran": ("e", "a"), "waits": ("e", "b")}, {"mAP": lambda m: m["map"]}
+    figure = comparisons.arm_dots(rows, {"emoji": stored, "photographs": []}, values, [stored[0]])
     texts = [t.get_text() for t in figure.axes[0].texts]
     assert texts == ["not run"]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["ran", "waits"]
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert sorted(dots[0].get_xdata()) == [1.0, 2.0, 3.0]
+
+
+def test_a_dot_plot_of_two_data_sets_has_a_line_and_a_mark_for_each(tmp_path, stored):
+    other = [run_of(tmp_path / "other", dataclasses.replace(CONFIG, seed=seed), 4.0 + seed) for seed in range(2)]
+    figure = comparisons.arm_dots(
+        {"ran": ("e", "a")}, {"emoji": stored, "photographs": other}, {"mAP": lambda m: m["map"]}, other[:1], "photographs"
+    )
+    marks = {line.get_marker(): line for line in figure.axes[0].lines if line.get_marker() in "osD"}
+    assert sorted(marks["o"].get_xdata()) == [1.0, 2.0, 3.0] and sorted(marks["s"].get_xdata()) == [4.0, 5.0]
+    assert marks["o"].get_ydata()[0] < 0 < marks["s"].get_ydata()[0] == marks["D"].get_ydata()[0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["emoji", "photographs"]
