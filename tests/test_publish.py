@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from yolo_core.__main__ import main as command_line
 from yolo_core.errors import InputError
 from yolo_core.study import numbers, publish
 from yolo_core.study.code_hash import code_hash, modules
@@ -125,13 +126,17 @@ def test_an_unknown_profile_is_refused_before_anything_is_written(book):
     assert not (book / "_build").exists()
 
 
-def test_main_prints_one_sentence_and_fails(monkeypatch, capsys):
+def test_main_prints_one_sentence_and_fails_and_the_command_does_so_with_status_2_for_what_the_reader_can_mend(monkeypatch, capsys):
     def refuse(profile: str) -> Path:
-        raise InputError("what was expected, what came, what to do")
+        raise error
 
     monkeypatch.setattr(publish, "build", refuse)
+    error = publish.PublishError("what was expected, what came, what to do")
     assert publish.main("smoke") == 1
     assert capsys.readouterr().err == "error: what was expected, what came, what to do\n"
+    error = InputError("what the reader can mend")
+    assert command_line(["book", "--profile", "smoke"]) == 2
+    assert capsys.readouterr().err == "error: what the reader can mend\n"
 
 
 def test_a_build_leaves_said_how_long_it_took_and_one_that_had_nothing_to_do_changes_nothing(tmp_path, monkeypatch):
