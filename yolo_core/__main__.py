@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from yolo_core.errors import InputError
+from yolo_core.errors import REFUSALS, InputError, writing
 from yolo_core.study.paths import checkout
 from yolo_core.study.strict_json import dumps
 
@@ -352,8 +352,9 @@ class Established:
 
         out = _a_file(self.out or established.place(self.profile), {"detector", "metrics"})
         record = established.train_fcos(self.profile, self.seed)
-        write_json(out, record)
         print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
+        with writing(out):
+            write_json(out, record)
         return 0
 
 
@@ -423,9 +424,9 @@ class Bench:
         from yolo_core.study import bench, bench_record
 
         record = bench.run()
+        print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
         if self.out is not None:
             bench_record.write(record, self.out)
-        print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
         return 0
 
 
@@ -541,6 +542,14 @@ def main(args: list[str] | None = None) -> int:
         return command()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # where a command had nothing better to say of it
+        if error.errno not in REFUSALS:
+            raise
+        print(
+            f"error: {error.filename or 'the disk'}: cannot be read or written ({error.strerror}); free some space or ask for the right",
+            file=sys.stderr,
+        )
         return 2
     except ArithmeticError as error:  # a loss that is no number: train.NonFiniteLoss
         print(f"error: {error}", file=sys.stderr)

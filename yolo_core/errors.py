@@ -1,13 +1,17 @@
 """The one exception that speaks to the reader.
 
-Inside: `InputError`, `writing` (what a disk refuses, as one).
+Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say).
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
+
+# Full, a quota or a limit reached, to be read only, not for this user, worn out.
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 
 
 class InputError(ValueError):

@@ -63,10 +63,9 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
     try:
         _build(split, size, place)
         return _load(place, len(split), size)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the cache cannot be written ({error.strerror or error}); free some space, or name another folder as cache."
-        ) from error
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder}: the cache cannot be written ({said}); free some space, or name another folder as cache.") from error
 
 
 def write_cache(

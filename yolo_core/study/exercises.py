@@ -18,7 +18,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from yolo_core.errors import InputError
+from yolo_core.data.files import in_place_of
+from yolo_core.errors import InputError, writing
 from yolo_core.study.code_hash import source
 from yolo_core.study.paths import ROOT
 
@@ -53,23 +54,25 @@ def names(folder: Path = FOLDER) -> list[str]:
 def write(out: Path, folder: Path = FOLDER) -> dict[str, bool]:
     """Write each exercise as `out/<name>.ipynb`, without its solution; by name, whether it was written. One that is there is the
     reader's work, and is kept."""
+    written = {name: not (out / f"{name}.ipynb").exists() for name in names(folder)}
+    with writing(out), in_place_of(out) as draft:
+        for name, new in written.items():
+            if new:
+                _write(draft / f"{name}.ipynb", folder / f"{name}.py")
+    return written
+
+
+def _write(file: Path, exercise: Path) -> None:
     import nbformat
 
-    out.mkdir(parents=True, exist_ok=True)
-    written = {}
-    for name in names(folder):
-        file = out / f"{name}.ipynb"
-        written[name] = not file.exists()
-        if written[name]:
-            made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
-            for i, (kind, text) in enumerate(_cells(folder / f"{name}.py")):
-                if kind == "markdown":
-                    lines = (line.removeprefix("#").removeprefix(" ") for line in text.splitlines())
-                    made.cells.append(nbformat.v4.new_markdown_cell("\n".join(lines), id=f"{name}-{i}"))
-                elif kind is None:
-                    made.cells.append(nbformat.v4.new_code_cell(SOLUTION.sub(BLANK, text), id=f"{name}-{i}"))
-            nbformat.write(made, file)
-    return written
+    made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    for i, (kind, text) in enumerate(_cells(exercise)):
+        if kind == "markdown":
+            lines = (line.removeprefix("#").removeprefix(" ") for line in text.splitlines())
+            made.cells.append(nbformat.v4.new_markdown_cell("\n".join(lines), id=f"{file.stem}-{i}"))
+        elif kind is None:
+            made.cells.append(nbformat.v4.new_code_cell(SOLUTION.sub(BLANK, text), id=f"{file.stem}-{i}"))
+    nbformat.write(made, file)
 
 
 def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade:

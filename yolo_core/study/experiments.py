@@ -367,13 +367,16 @@ def run(
     with those of a run that is loaded.
     """
     config, data, code = resolve(name, arm, profile, seed), profile_data(profile, progress), training_code()
-    folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{_key(config, profile, data, code)[:10]}"
+    key = _key(config, profile, data, code)
+    folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
     with alone(folder):
         if (folder / "record.json").exists():
             found = read_run(folder)
             if watch is not None:
                 watch({table: found.table(table) for table in (("conflict",) if config.anchor_free else ("terms", "cells"))})
             return found
+        if out is not None and (out / "record.json").exists() and (found := read_run(out)).record["key"] == key:
+            return found  # trained, and not yet stored where it belongs
         start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress)
         return train(config, *data, out or folder, code=code, start=start, progress=progress, keep_weights=out is None, watch=watch)
 

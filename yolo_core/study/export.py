@@ -4,6 +4,7 @@ Inside: `export`, `Deployed` (what is exported), `session` (onnxruntime on this 
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from yolo_core.data.annotation import CLASSES
 from yolo_core.detector.model import Detector
-from yolo_core.errors import InputError
+from yolo_core.errors import InputError, writing
 from yolo_core.study.config import RunConfig
 
 if TYPE_CHECKING:
@@ -51,22 +52,29 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
     deployed, draft = Deployed(detector, config), out.with_name(f".{out.name}.draft")
     pictures = torch.rand(3, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0))
     try:
-        shapes = ({0: torch.export.Dim("n")},)
-        names = {"input_names": [INPUT], "output_names": list(OUTPUTS)}
-        model = torch.onnx.export(deployed, (pictures[:2],), dynamic_shapes=shapes, verbose=False, **names).model_proto
-        onnx.helper.set_model_props(
-            model,
-            {"classes": json.dumps(CLASSES), "image_size": str(config.image_size), "images": "RGB in [0, 1]", "boxes": "xyxy in [0, 1]"},
-        )
-        onnx.save(model, draft)
-        found = compare(deployed, session(draft), pictures)  # one picture more than it was traced with
-        if not all(value <= TOLERANCE for value in found.values()):  # so that NaN is refused as well
-            raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")
-        if out.exists():
-            raise InputError(f"{out}: already there by now; give another --out")
-        draft.replace(out)
+        with writing(out):
+            shapes = ({0: torch.export.Dim("n")},)
+            names = {"input_names": [INPUT], "output_names": list(OUTPUTS)}
+            model = torch.onnx.export(deployed, (pictures[:2],), dynamic_shapes=shapes, verbose=False, **names).model_proto
+            onnx.helper.set_model_props(
+                model,
+                {
+                    "classes": json.dumps(CLASSES),
+                    "image_size": str(config.image_size),
+                    "images": "RGB in [0, 1]",
+                    "boxes": "xyxy in [0, 1]",
+                },
+            )
+            onnx.save(model, draft)
+            found = compare(deployed, session(draft), pictures)  # one picture more than it was traced with
+            if not all(value <= TOLERANCE for value in found.values()):  # so that NaN is refused as well
+                raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")
+            if out.exists():
+                raise InputError(f"{out}: already there by now; give another --out")
+            draft.replace(out)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or never there
+            draft.unlink()
     return found
 
 

@@ -10,6 +10,7 @@ the backbone (fine-tuning, BatchNorm in train mode).
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 
 from yolo_core.data.voc import VocData, rows
 from yolo_core.detector.backbones import Backbone, Pyramid
+from yolo_core.errors import writing
 from yolo_core.study.locks import alone
 
 
@@ -33,7 +35,8 @@ class FeatureData(VocData):
         self._file = self._folder / f"features-{_key(data, backbone)}.npy"
         with alone(self._file):
             if not self._file.exists():
-                _build(self._file, data, backbone, device, progress)
+                with writing(self._file):
+                    _build(self._file, data, backbone, device, progress)
         self._map()
 
     def _map(self) -> None:
@@ -65,19 +68,19 @@ def _build(file: Path, data: VocData, backbone: Backbone | Pyramid, device: torc
     backbone.eval()
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     bar = tqdm(total=len(data), desc="features of the frozen backbone", unit="image", disable=not progress)
-    maps = None
     try:
-        for start in range(0, len(data), 32):
-            images = data.images[start : start + 32].to(device).float().div_(255)
-            features = backbone(images.contiguous(memory_format=torch.channels_last)).half().numpy(force=True)
-            if maps is None:
-                shape = (len(data), *features.shape[1:])
-                maps = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float16, shape=shape)
-            maps[start : start + len(features)] = features
-            bar.update(len(features))
-        maps.flush()
+        with open(draft, "wb") as out:  # plain writes: a full disk is an error here, a crash in a map
+            for start in range(0, len(data), 32):
+                images = data.images[start : start + 32].to(device).float().div_(255)
+                features = backbone(images.contiguous(memory_format=torch.channels_last)).half().numpy(force=True)
+                if start == 0:
+                    header = {"descr": "<f2", "fortran_order": False, "shape": (len(data), *features.shape[1:])}
+                    np.lib.format.write_array_header_1_0(out, header)
+                out.write(features.tobytes())
+                bar.update(len(features))
         draft.rename(file)
     finally:
         bar.close()
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or never there
+            draft.unlink()
         backbone.train(mode)

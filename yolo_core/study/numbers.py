@@ -10,6 +10,7 @@ number deserves is decided where it is known, not where it is read. A page that 
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from yolo_core.errors import InputError
@@ -53,8 +54,12 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
 def write_json(file: Path, value: object) -> None:
     """Written whole or not at all: to a temporary name, then moved. Keys sorted, so that equal content is equal bytes."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    try:
+        temporary.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        with suppress(OSError):  # gone, or never there
+            temporary.unlink()
 
 
 def _check(where: str, value: object) -> None:

@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +16,7 @@ from threading import Thread
 from playwright.sync_api import Page, Playwright, sync_playwright
 from pypdf import PdfWriter
 
-from yolo_core.errors import InputError
+from yolo_core.errors import InputError, writing
 from yolo_core.study import publish
 from yolo_core.study.locks import alone
 from yolo_core.study.paths import BUILD, ROOT
@@ -95,8 +95,13 @@ def print_pages(html: Path, pages: Sequence[str], out: Path) -> Path:
             writer.append(io.BytesIO(printed), outline_item=title)
         browser.close()
     draft = out.with_name(f".{out.name}.draft")
-    writer.write(draft)
-    draft.replace(out)
+    try:
+        with writing(out):
+            writer.write(draft)
+            draft.replace(out)
+    finally:
+        with suppress(OSError):  # gone, or never there
+            draft.unlink()
     return out
 
 

@@ -37,11 +37,11 @@ class PublishError(RuntimeError):
 
 
 def main(profile: str = "pocket") -> int:
-    """Build the book, say where it is and how long it took; 0, or 1 after one sentence on what went wrong."""
+    """Build the book, say where it is and how long it took; 0, or 1 after one sentence on what went wrong. InputError is the caller's."""
     started, before = time.monotonic(), _so_far(profile)
     try:
         index = build(profile)
-    except (InputError, ExecutionError, PublishError) as error:
+    except (ExecutionError, PublishError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     seconds = time.monotonic() - started

@@ -1,6 +1,6 @@
 """A run's record: what ran, on what, with which result.
 
-Inside: `Run`, `run_key`, `write_run`, `write_table`, `read_run`, `environment`.
+Inside: `Run`, `run_key`, `write_run`, `keep` (the same, whatever the disk says), `write_table`, `read_run`, `environment`.
 
 A run is a folder: record.json (configuration, data, code, metrics; host and times apart), curves.parquet (each step's loss terms),
 epochs.parquet (the val split's scores), probe tables if any, weights.safetensors. record.json is written last: a folder without it
@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from yolo_core.errors import InputError
@@ -143,6 +145,24 @@ def _key(folder: Path) -> str | None:
         return read_run(folder).record["key"]
     except InputError:
         return None
+
+
+def keep(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
+    """`write_run`; where the disk refuses, the run is written among the system's temporary files, so that a result of hours is not lost.
+    InputError that says where it lies."""
+    try:
+        return write_run(folder, record, tables, weights)
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+    place = None
+    try:
+        place = Path(tempfile.mkdtemp(prefix="yolo-core-"))
+        where = f"the finished run lies in {write_run(place / folder.name, record, tables, weights).folder}; move it to where there is room"
+    except (OSError, SafetensorError):
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
+        where = "give the same command again where there is room: it goes on from its last checkpoint, if one could be written"
+    raise InputError(f"{folder}: cannot be written ({said}); {where}")
 
 
 def _free(folder: Path) -> Path:

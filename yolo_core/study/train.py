@@ -35,7 +35,7 @@ from yolo_core.study.config import RunConfig
 from yolo_core.study.features import FeatureData
 from yolo_core.study.precision import arithmetic, scale
 from yolo_core.study.probes import ConflictProbe, GradientProbe, NoiseProbe
-from yolo_core.study.records import Run, environment, read_run, run_key, write_run
+from yolo_core.study.records import Run, environment, keep, read_run, run_key
 from yolo_core.study.resident import resident
 from yolo_core.study.scoring import cell_scores, predict, resampled, score, shown, to_float
 
@@ -386,7 +386,7 @@ def train(
     tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **run.probe.tables()}
     tables |= {"noise": run.noise.table(), "conflict": run.conflict.table()}
     tables |= {"scores": cell_scores(outputs[:COMPARED], config), "detections": shown(outputs, config)}
-    written = write_run(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
+    written = keep(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
     checkpoints.remove()
     fabric.barrier()
     return written
