@@ -3,6 +3,7 @@
 import pytest
 
 from yolo_core.errors import InputError
+from yolo_core.study import experiments
 from yolo_core.study.claims import CLAIMS
 from yolo_core.study.experiments import EXPERIMENTS, ONE_RATE, PROFILES, RELEASED, resolve
 
@@ -32,6 +33,16 @@ def test_every_claim_names_arms_that_exist():
 def test_what_does_not_exist_is_refused_with_what_does(name, arm, profile):
     with pytest.raises(InputError, match="'x'; choose one of|no arm 'x'; choose one of"):
         resolve(name, arm, profile)
+
+
+def test_the_long_profile_works_on_the_photographs_and_changes_their_length_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(experiments, "data_folder", lambda profile: tmp_path / profile)
+    with pytest.raises(InputError, match=rf"{tmp_path}/photographs: no photographs"):
+        experiments.prepare_data("long")
+    for arm in ARMS:
+        short, long = (resolve(*arm, profile).to_dict() for profile in ("photographs", "long"))
+        assert {key for key in short if short[key] != long[key]} == {"epochs", "probe_steps", "score_epochs"}
+        assert long["epochs"] == 100 * {"half": 2, "quarter": 4}.get(EXPERIMENTS[arm[0]].arms[arm[1]].get("train_images"), 1)
 
 
 def test_on_the_card_each_stage_learns_at_the_rate_it_is_said_to():

@@ -126,3 +126,10 @@ def test_half_precision_is_what_the_device_calculates_in(monkeypatch, device, ve
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     found = arithmetic(wanted)
     assert (found.precision, scale(found)) == expected
+
+
+def test_float32_is_not_tf32(monkeypatch):
+    """Which cuDNN would calculate convolutions in, on cards that have it."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    arithmetic("32-true")
+    assert not torch.backends.cudnn.allow_tf32

@@ -62,6 +62,21 @@ def test_a_stopped_study_goes_on_where_it_was(trained):
     assert len(reference.stored("pocket")) == 6
 
 
+def test_arms_that_are_named_are_trained_alone_and_in_that_order(trained):
+    done, _ = trained
+    reference.run_all("pocket", arms=("baseline/full", "focal/mse"))
+    arms = [("baseline", "full"), ("focal", "mse")]
+    assert done[:6] == [(*arm, seed) for arm in arms for seed in reference.SEEDS]
+    assert {job[:2] for job in done} == set(arms)
+
+
+def test_a_gpu_sings_no_canary(trained, monkeypatch):
+    done, _ = trained
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert reference.run_all("pocket", most=1) == 1
+    assert not reference.canary_file("pocket", *done[0][:2]).exists()
+
+
 def test_a_removed_record_and_other_data_or_another_configuration_are_trained_again(trained):
     done, state = trained
     reference.run_all("pocket", most=3)
