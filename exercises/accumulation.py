@@ -20,9 +20,9 @@ def accumulate(net, loss, inputs, target, micro_batch):
 
 
 # %% [check]
+from book.press.exercises import expect
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss
-from yolo_core.study.exercises import expect
 
 
 def check():

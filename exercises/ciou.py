@@ -31,8 +31,8 @@ def ciou_loss(a, b):
 # %% [check]
 from torchvision.ops import complete_box_iou_loss
 
+from book.press.exercises import expect
 from yolo_core.detector.boxes import paired_iou
-from yolo_core.study.exercises import expect
 
 
 def check():

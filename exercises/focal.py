@@ -26,8 +26,8 @@ def starves_below(gamma=2.0):
 
 
 # %% [check]
-from yolo_core.study.exercises import expect
-from yolo_core.study.theory import READINGS, focal_to_mse
+from book.press.exercises import expect
+from trial.instruments.theory import READINGS, focal_to_mse
 
 
 def check():

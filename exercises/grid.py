@@ -25,8 +25,8 @@ def encode(box, label, S=7, C=20):
 
 
 # %% [check]
+from book.press.exercises import expect
 from yolo_core.detector.grid import Grid
-from yolo_core.study.exercises import expect
 
 
 def check():

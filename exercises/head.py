@@ -20,9 +20,9 @@ def dense_parameters(S, B, C, channels, hidden):
 # %% [check]
 import torch
 
+from book.press.exercises import expect
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.heads import dense
-from yolo_core.study.exercises import expect
 
 
 def check():

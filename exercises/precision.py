@@ -27,8 +27,8 @@ def average_precision(hits, objects, method="area"):
 # %% [check]
 import torch
 
+from book.press.exercises import expect
 from yolo_core.detector.metrics import voc_ap
-from yolo_core.study.exercises import expect
 
 
 def check():

@@ -27,8 +27,8 @@ def root_gradient(predicted, truth, lam=5.0):
 
 
 # %% [check]
+from book.press.exercises import expect
 from yolo_core.detector.loss import signed_root
-from yolo_core.study.exercises import expect
 
 
 def check():

@@ -24,8 +24,8 @@ def nms(boxes, scores, threshold):
 
 
 # %% [check]
+from book.press.exercises import expect
 from yolo_core.detector.boxes import suppress
-from yolo_core.study.exercises import expect
 
 
 def check():

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from yolo_core.study.probes import cell_ratios, early
-from yolo_core.study.train import norms
+from trial.instruments.probes import cell_ratios, early
+from yolo_core.training.train import norms
 
 
 def main(full: Path, records: Path) -> None:

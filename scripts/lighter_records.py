@@ -1,4 +1,4 @@
-"""Rewrite a profile's committed records as new ones are stored: the tables that yolo_core/study/kept.py names, as small as they get.
+"""Rewrite a profile's committed records as new ones are stored: the tables that trial/register/kept.py names, as small as they get.
 
     python scripts/lighter_records.py pocket
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from yolo_core.errors import InputError
-from yolo_core.study import reference
-from yolo_core.study.kept import KEPT, keeps
-from yolo_core.study.records import Run, write_table
+from groundwork.errors import InputError
+from trial.register import reference
+from trial.register.kept import KEPT, keeps
+from yolo_core.training.records import Run, write_table
 
 
 def parted(run: Run, profile: str) -> tuple[list[Path], list[Path]]:

@@ -41,7 +41,7 @@ CHUNK = 256  # pictures in memory at once
 
 def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float) -> None:
     """Write the package. data: the train and val splits, as `VocData`. InputError where it and git's files are over the limit."""
-    from yolo_core.errors import InputError
+    from groundwork.errors import InputError
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
@@ -132,8 +132,8 @@ def unpack_pictures(package: Path, root: Path) -> None:
     import torch
     from safetensors import safe_open
 
+    from voc_tree.tree import BASE, SPLITS, Split
     from yolo_core.data.cache import write_cache
-    from yolo_core.data.tree import BASE, SPLITS, Split
 
     with safe_open(package / PICTURES, "numpy") as file:
         said = file.metadata()
@@ -159,8 +159,8 @@ def _all_decoded(content: np.ndarray, ends: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    from yolo_core.errors import InputError
-    from yolo_core.study import experiments
+    from groundwork.errors import InputError
+    from yolo_core import experiments
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "_build" / "card")

@@ -2,7 +2,7 @@
 
     python scripts/photographs.py FOLDER
 
-FOLDER holds the VOC tree and `origins.tsv`: a line a picture with its name, origin and split. yolo_core/data/photographs.tsv.gz gets
+FOLDER holds the VOC tree and `origins.tsv`: a line a picture with its name, origin and split. voc_tree/photographs.tsv.gz gets
 these three, in the order of the tree's trainval.txt; photographs_statistics.json histograms, counts and the ceiling of each split.
 No picture and no single annotation goes into either.
 """
@@ -13,8 +13,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from yolo_core.data import photographs, statistics
-from yolo_core.data.tree import BASE, SPLITS, read_ids, targets
+from emojivoc import statistics
+from voc_tree import photographs
+from voc_tree.tree import BASE, SPLITS, read_ids, targets
 from yolo_core.detector.grid import ceiling
 
 

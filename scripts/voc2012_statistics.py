@@ -1,4 +1,4 @@
-"""Make yolo_core/data/voc2012_statistics.json: aggregates of Pascal VOC 2012's annotations, and the layout model fitted to them.
+"""Make emojivoc/voc2012_statistics.json: aggregates of Pascal VOC 2012's annotations, and the layout model fitted to them.
 
     python scripts/voc2012_statistics.py train.json.gz val.json.gz
 
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo_core.data import layout, statistics
-from yolo_core.data.annotation import CLASSES
+from emojivoc import layout, statistics
+from voc_tree.annotation import CLASSES
 
 
 def read(path: Path) -> list[dict[str, np.ndarray]]:

@@ -6,7 +6,9 @@ import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("yolo_core", "typecheck.checked")
+from groundwork.code_hash import PACKAGES
+
+install_import_hook(PACKAGES, "typecheck.checked")
 
 
 @pytest.fixture

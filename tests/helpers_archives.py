@@ -14,7 +14,7 @@ import numpy as np
 from helpers_voc import obj, xml
 from PIL import Image
 
-from yolo_core.data.photographs import COCO, INSTANCES
+from voc_tree.photographs import COCO, INSTANCES
 
 # COCO's names of VOC's twenty classes, in VOC's order; by COCO's own list of categories.
 COCO_NAMES = (

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from yolo_core.data import emoji
-from yolo_core.study import experiments
-from yolo_core.study.records import write_run
+from emojivoc import emoji
+from yolo_core import experiments
+from yolo_core.training.records import write_run
 
 if __name__ == "__main__":
     log = Path(sys.argv[1])

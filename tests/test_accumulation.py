@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from trial.instruments.accumulation import deviations, gap, gradient
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss
-from yolo_core.study.accumulation import deviations, gap, gradient
-from yolo_core.study.config import RunConfig
+from yolo_core.training.config import RunConfig
 
 # Unequal numbers of objects, an empty picture among them.
 COUNTS = (0, 1, 5, 2, 1, 3, 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from helpers_voc import BASE, annotation, image, obj, split_file, write_tree, xml
 
+from groundwork.errors import InputError
 from yolo_core.data.voc import VocData, check
-from yolo_core.errors import InputError
 
 
 def trains(root):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from helpers_voc import write_tree
 
+from groundwork.errors import InputError
 from yolo_core.data.augment import LEAST, Augmented
 from yolo_core.data.voc import VocData, loader
-from yolo_core.errors import InputError
-from yolo_core.study.config import RunConfig
+from yolo_core.training.config import RunConfig
 
 
 @pytest.fixture(scope="module")

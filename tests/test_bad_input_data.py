@@ -9,9 +9,9 @@ import pytest
 from helpers_voc import BASE, SIZE, annotation, image, obj, picture, split_file, write_tree, xml
 from PIL import Image
 
+from groundwork.errors import InputError
 from yolo_core.data import cache as cache_module
 from yolo_core.data.voc import VocData, check, read_annotation, read_image
-from yolo_core.errors import InputError
 
 
 def assert_one_sentence(message: str, file: Path | str) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from yolo_core.detector.model import batchnorms
-from yolo_core.study.batchnorm import drift, recompute, recomputed, snapshot
-from yolo_core.study.config import RunConfig
-from yolo_core.study.scoring import to_float
+from yolo_core.training.batchnorm import drift, recompute, recomputed, snapshot
+from yolo_core.training.config import RunConfig
+from yolo_core.training.scoring import to_float
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from bench import bench, bench_ap, bench_record, bench_training
+from bench.bench_record import Record
+from bench.contest import Growth, Row
+from groundwork.errors import InputError
+from trial.figures import bench_figures
 from yolo_core.__main__ import main
 from yolo_core.detector.metrics import voc_ap
-from yolo_core.errors import InputError
-from yolo_core.study import bench, bench_ap, bench_figures, bench_record, bench_training, compilation
-from yolo_core.study.bench_record import Record
-from yolo_core.study.contest import Growth, Row
+from yolo_core.training import compilation
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -201,7 +203,7 @@ def page(monkeypatch, tmp_path, file: Path) -> tuple[str, dict, list[str]]:
     monkeypatch.setattr(bench_record, "FILE", file)
     described: list[str] = []
     monkeypatch.setattr(bench_figures.plt, "close", lambda *_: None)
-    monkeypatch.setattr("yolo_core.study.figures.display", lambda shown, metadata: described.append(metadata["image/png"]["alt"]))
+    monkeypatch.setattr("trial.figures.figures.display", lambda shown, metadata: described.append(metadata["image/png"]["alt"]))
     cells = json.loads((ROOT / "notebooks/speed.ipynb").read_text())["cells"]
     space: dict = {}
     for cell in cells:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from yolo_core.data.tree import check
+from bench import bench_reading
+from bench.bench_reading import HEIGHT, SIZE, WIDTH, Albumented, torchvision_data
+from voc_tree.tree import check
 from yolo_core.data.voc import VocData, read_annotation
-from yolo_core.study import bench_reading
-from yolo_core.study.bench_reading import HEIGHT, SIZE, WIDTH, Albumented, torchvision_data
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_pictures_have_the_size_of_voc_s_and_are_a_clean_voc_tree(tree):
 
 def test_boxes_are_squashed_with_their_pictures(tree, tmp_path):
     """The same scene before and after: x stays, y shrinks to three quarters, to the pixel."""
-    from yolo_core.data.emoji import draw
+    from emojivoc.emoji import draw
 
     for index in range(4):
         before = torch.tensor([item.box for item in draw("train", index, WIDTH).items]).float()
@@ -74,7 +74,7 @@ def test_importing_albumentations_asks_nobody_for_a_newer_version(tree):
         import socket, sys
         asked = []
         socket.getaddrinfo = lambda *names, **_: asked.append(names) or []
-        import yolo_core.study.bench_reading as bench_reading
+        import bench.bench_reading as bench_reading
         bench_reading.Albumented({str(tree)!r})
         assert "albumentations" in sys.modules
         sys.exit(len(asked))

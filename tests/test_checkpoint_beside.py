@@ -12,7 +12,7 @@ from test_checkpoint_moved import contents, killed_at
 
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
-from yolo_core.study.checkpoint import Checkpoints, beside
+from yolo_core.training.checkpoint import Checkpoints, beside
 
 
 @pytest.fixture(scope="module")

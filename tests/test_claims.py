@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from yolo_core.study import reference
-from yolo_core.study.claims import CLAIMS, FLOOR, Claim, _ratio
-from yolo_core.study.experiments import resolve
-from yolo_core.study.memory import GIB, RESERVE_GIB, predict
-from yolo_core.study.register_page import cards, told
-from yolo_core.study.verdicts import (
+from trial.planner.memory import GIB, RESERVE_GIB, predict
+from trial.register import reference
+from trial.register.claims import CLAIMS, FLOOR, Claim, _ratio
+from trial.register.register_page import cards, told
+from trial.register.verdicts import (
     FRESH_SEEDS,
     MIN_SEEDS,
     _error_of,
@@ -24,6 +23,7 @@ from yolo_core.study.verdicts import (
     judge,
     register,
 )
+from yolo_core.experiments import resolve
 
 HALF = Claim("X", "rival", "a sentence", "a prediction", (("e", "a"), ("e", "b")), lambda a, b: a["map"] / b["map"], 0.5, True, "page")
 

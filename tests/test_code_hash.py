@@ -1,12 +1,12 @@
-"""yolo_core/study/code_hash.py: which files count, and which changes show."""
+"""groundwork/code_hash.py: which files count, and which changes show."""
 
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from yolo_core.errors import InputError
-from yolo_core.study.code_hash import code_hash, modules
+from groundwork.code_hash import code_hash, modules
+from groundwork.errors import InputError
 
 LOSS = '''"""The loss."""
 
@@ -40,11 +40,11 @@ def package(tmp_path: Path) -> Path:
 
 
 def names(package: Path, *entries) -> set[str]:
-    return {f.relative_to(package / "toy").as_posix() for f in modules(*entries, root=package, package="toy")}
+    return {f.relative_to(package / "toy").as_posix() for f in modules(*entries, root=package, packages=("toy",))}
 
 
 def digest(package: Path, entry="toy.study.train") -> str:
-    return code_hash(modules(entry, root=package, package="toy"), root=package)
+    return code_hash(modules(entry, root=package, packages=("toy",)), root=package)
 
 
 INITS = {"__init__.py", "detector/__init__.py", "study/__init__.py"}
@@ -152,13 +152,13 @@ def test_the_hash_is_the_same_on_every_python_version(package):
 
 def test_a_missing_module_and_broken_code_are_told_in_a_sentence(package):
     with pytest.raises(InputError, match=r"toy\.nothing: expected the name of a module"):
-        modules("toy.nothing", root=package, package="toy")
+        modules("toy.nothing", root=package, packages=("toy",))
     (package / "toy/detector/loss.py").write_text("def (\n")
     with pytest.raises(InputError, match=r"loss\.py, line 1: expected Python"):
         digest(package)
 
 
 def test_the_real_package_has_files_to_hash():
-    files = modules("yolo_core.study.code_hash")
+    files = modules("groundwork.code_hash")
     assert {f.name for f in files} == {"code_hash.py", "errors.py", "__init__.py"}
     assert len(code_hash(files)) == 64

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from trial.instruments.confidence import base_rate, floor_error, object_iou, rank_correlation, reliability
+from trial.instruments.theory import base_rate_floor
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.metrics import DIFFICULT, FALSE, TRUE, Matches
-from yolo_core.study.confidence import base_rate, floor_error, object_iou, rank_correlation, reliability
-from yolo_core.study.config import RunConfig
-from yolo_core.study.theory import base_rate_floor
+from yolo_core.training.config import RunConfig
 
 GRID = Grid()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from yolo_core.study.probes import ConflictProbe
+from trial.instruments.probes import ConflictProbe
 
 
 def observed(box: torch.Tensor, score: torch.Tensor) -> dict:

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from yolo_core.errors import InputError
-from yolo_core.study import contest
-from yolo_core.study.contest import Growth, Row
+from bench import contest
+from bench.contest import Growth, Row
+from groundwork.errors import InputError
 
 
 def test_every_repeat_times_all_contestants_one_after_another_after_a_round_that_is_not_timed():

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models import ResNet18_Weights
 
-from yolo_core.errors import InputError
-from yolo_core.study import cost
-from yolo_core.study.config import RunConfig
-from yolo_core.study.cost import Assumed, Machine, Work, all_reduce, break_even, count, efficiency, most_processes, rate, spread, step
-from yolo_core.study.experiments import EXPERIMENTS, resolve
-from yolo_core.study.memory import RESERVE_GIB
+from groundwork.errors import InputError
+from trial.planner import cost
+from trial.planner.cost import Assumed, Machine, Work, all_reduce, break_even, count, efficiency, most_processes, rate, spread, step
+from trial.planner.memory import RESERVE_GIB
+from yolo_core.experiments import EXPERIMENTS, resolve
+from yolo_core.training.config import RunConfig
 
 # Round numbers: 1,000 FLOP/s at a utilisation of one half, and bandwidths that are easy to divide by.
 TOY = Machine("toy", MappingProxyType({"32-true": 2000.0}), 1.0, memory_rate=1000.0, host_rate=100.0, link=50.0, network=10.0, devices=4)

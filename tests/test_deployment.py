@@ -2,8 +2,8 @@
 
 import torch
 
-from yolo_core.study import deployment, export
-from yolo_core.study.config import RunConfig
+from inference import deployment, export
+from yolo_core.training.config import RunConfig
 
 
 def test_each_detector_has_a_row_under_each_runtime_with_its_file_and_its_time():

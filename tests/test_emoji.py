@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from yolo_core.data import emoji, glyphs, pose, scene
-from yolo_core.data.annotation import CLASSES, read_annotation
-from yolo_core.data.statistics import distance, summarise, voc2012
-from yolo_core.data.tree import check
-from yolo_core.errors import InputError
+from emojivoc import emoji, glyphs, pose, scene
+from emojivoc.statistics import distance, summarise, voc2012
+from groundwork.errors import InputError
+from voc_tree.annotation import CLASSES, read_annotation
+from voc_tree.tree import check
 
 # How far the boxes of the written scenes below may lie from VOC 2012's train split. They are few: as many images of that split
 # itself, drawn at random, lie about as far from the whole. tests/test_statistics.py holds the model to closer bounds.

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from yolo_core.study import execute, records
+from book.press import execute
+from yolo_core.training import records
 
 
 @pytest.fixture

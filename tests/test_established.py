@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from trial.register import established, reference
+from yolo_core import experiments
 from yolo_core.__main__ import main
-from yolo_core.study import established, experiments, reference
 
 
 @pytest.fixture(scope="module")

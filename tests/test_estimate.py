@@ -9,14 +9,16 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from yolo_core.data import photographs
-from yolo_core.data.statistics import voc2012
-from yolo_core.errors import InputError
-from yolo_core.study import estimate, experiments, publish
-from yolo_core.study.config import RunConfig
-from yolo_core.study.cost import MACHINES, Assumed, Work
-from yolo_core.study.estimate import BOOK, announce, run_seconds, table
-from yolo_core.study.experiments import PROFILES
+from book.press import publish
+from emojivoc.statistics import voc2012
+from groundwork.errors import InputError
+from trial.planner import estimate
+from trial.planner.cost import MACHINES, Assumed, Work
+from trial.planner.estimate import BOOK, announce, run_seconds, table
+from voc_tree import photographs
+from yolo_core import experiments
+from yolo_core.experiments import PROFILES
+from yolo_core.training.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = MACHINES["RTX 2060"]
@@ -28,8 +30,8 @@ def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
     asked = set()
     monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
     monkeypatch.setattr(experiments, "profile_data", lambda *_: (MagicMock(), MagicMock()))
-    monkeypatch.setattr("yolo_core.study.live.Live", MagicMock())
-    monkeypatch.setattr("yolo_core.study.detect.load", lambda *_: (MagicMock(), MagicMock()))
+    monkeypatch.setattr("trial.figures.live.Live", MagicMock())
+    monkeypatch.setattr("inference.detect.load", lambda *_: (MagicMock(), MagicMock()))
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = ["".join(c["source"]) for c in json.loads(file.read_text())["cells"] if c["cell_type"] == "code"]
         for cell in cells:

@@ -13,9 +13,9 @@ import pytest
 import torch
 from test_publish import write_notebook
 
-from yolo_core.study import execute as execute_module
-from yolo_core.study.execute import execute, shares
-from yolo_core.study.notebook import ExecutionError
+from book.press import execute as execute_module
+from book.press.execute import execute, shares
+from book.press.notebook import ExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
 # Kernels stand in the book's folder. A notebook that waits in vain fails.
@@ -39,7 +39,7 @@ def two_at_a_time(monkeypatch):
 def test_two_notebooks_run_side_by_side_each_with_its_share_of_the_cores(tmp_path, two_at_a_time, capfd):
     """Each waits for the other; the journal and the record are in the book's order all the same."""
     write_notebook(tmp_path / "notebooks/first.ipynb", touch("from-first"), WAIT.format("from-second"), "time.sleep(1)")
-    threads = 'import os\nfrom yolo_core.study import numbers\n\nnumbers.publish("second", threads=os.environ["OMP_NUM_THREADS"])'
+    threads = 'import os\nfrom book.press import numbers\n\nnumbers.publish("second", threads=os.environ["OMP_NUM_THREADS"])'
     write_notebook(tmp_path / "notebooks/second.ipynb", touch("from-second"), WAIT.format("from-first"), threads)
     record = run(tmp_path, "first", "second")
     assert list(record) == ["notebooks/first.ipynb", "notebooks/second.ipynb"]
@@ -99,7 +99,7 @@ def test_two_share_the_cores_and_nobody_shares_a_gpu(monkeypatch, gpu, threads, 
 MAIN = """
 import sys
 from pathlib import Path
-from yolo_core.study import execute
+from book.press import execute
 
 if __name__ == "__main__":
     execute.shares = lambda: (2, 1)

@@ -7,9 +7,9 @@ import shutil
 import nbformat
 import pytest
 
+from book.press import exercises
+from book.press.exercises import FOLDER, SOLUTION, Wrong, expect, grade, names, write
 from yolo_core.__main__ import main
-from yolo_core.study import exercises
-from yolo_core.study.exercises import FOLDER, SOLUTION, Wrong, expect, grade, names, write
 
 # One slip a reader might make in each, and what the check says of it.
 SLIPS = {

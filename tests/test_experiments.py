@@ -2,10 +2,10 @@
 
 import pytest
 
-from yolo_core.errors import InputError
-from yolo_core.study import experiments
-from yolo_core.study.claims import CLAIMS
-from yolo_core.study.experiments import EXPERIMENTS, ONE_RATE, PROFILES, RELEASED, resolve
+from groundwork.errors import InputError
+from trial.register.claims import CLAIMS
+from yolo_core import experiments
+from yolo_core.experiments import EXPERIMENTS, ONE_RATE, PROFILES, RELEASED, resolve
 
 ARMS = [(name, arm) for name, experiment in EXPERIMENTS.items() for arm in experiment.arms]
 

@@ -6,13 +6,13 @@ import onnx
 import pytest
 import torch
 
+from groundwork.errors import InputError
+from inference import export as exporting
+from inference.export import Deployed, compare, export, session
+from voc_tree.annotation import CLASSES
 from yolo_core.__main__ import main
-from yolo_core.data.annotation import CLASSES
 from yolo_core.detector.model import batchnorms
-from yolo_core.errors import InputError
-from yolo_core.study import export as exporting
-from yolo_core.study.config import RunConfig
-from yolo_core.study.export import Deployed, compare, export, session
+from yolo_core.training.config import RunConfig
 
 KINDS = {
     "YOLOv1's cells": RunConfig(head="conv", background="qfl", confidence_bias=-2.0),

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from yolo_core.data import statistics
-from yolo_core.study import comparisons, cost_figures, figures, memory_figures, remedy_figures
-from yolo_core.study.memory import GIB, Peak
-from yolo_core.study.records import Run
+from emojivoc import statistics
+from trial.figures import cost_figures, figures, memory_figures, remedy_figures
+from trial.planner.memory import GIB, Peak
+from trial.register import comparisons
+from yolo_core.training.records import Run
 
 STEPS = np.arange(20)
 TERMS = ("box", "object", "background", "class")

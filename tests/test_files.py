@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers_archives import pack, serving
 
-from yolo_core.data.files import Archive, Contents, fetch, in_place_of
-from yolo_core.errors import InputError
+from groundwork.errors import InputError
+from groundwork.files import Archive, Contents, fetch, in_place_of
 
 WHOLE = np.random.default_rng(0).bytes(3_000_000)  # more than files.CHUNK
 

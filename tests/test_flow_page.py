@@ -17,9 +17,9 @@ import test_pages
 from playwright.sync_api import Page
 from test_pages import FAULTS, WIDTHS, watch
 
-from yolo_core.study.figures import CYCLE
-from yolo_core.study.pdf import SETTLED, serving
-from yolo_core.study.theory import READINGS, flow, time_to_fall
+from book.press.pdf import SETTLED, serving
+from trial.figures.figures import CYCLE
+from trial.instruments.theory import READINGS, flow, time_to_fall
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 browser = test_pages.browser  # the fixture

@@ -8,12 +8,14 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.colors import to_hex
 
+from book.press import publish
+from trial.figures import forest
+from trial.figures.figures import BLUE, ORANGE
+from trial.figures.forest import EDGE, FILES, described, digest, distance, draw, html, mark, write
+from trial.register import reference
+from trial.register.claims import CLAIMS
+from trial.register.verdicts import judge, least_seeds, register
 from yolo_core.__main__ import main
-from yolo_core.study import forest, publish, reference
-from yolo_core.study.claims import CLAIMS
-from yolo_core.study.figures import BLUE, ORANGE
-from yolo_core.study.forest import EDGE, FILES, described, digest, distance, draw, html, mark, write
-from yolo_core.study.verdicts import judge, least_seeds, register
 
 COMMITTED = [finding for profile in reference.JUDGED for finding in reference.findings(profile)]
 STORED = [run.record for run in reference.stored("pocket")]

@@ -10,15 +10,20 @@ import pytest
 from helpers_voc import image, write_tree
 from test_nothing_overwritten import CONFIG, RECORD, contents
 
+from bench import bench
+from book.press import publish
+from book.press.numbers import write_json
+from groundwork.errors import InputError
+from trial.figures import forest
+from trial.register import established, reference
+from yolo_core import experiments
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
-from yolo_core.errors import InputError
-from yolo_core.study import bench, checkpoint, established, experiments, features, forest, publish, records, reference
-from yolo_core.study.checkpoint import beside
-from yolo_core.study.numbers import write_json
-from yolo_core.study.records import read_run, write_run
-from yolo_core.study.train import train
+from yolo_core.training import checkpoint, features, records
+from yolo_core.training.checkpoint import beside
+from yolo_core.training.records import read_run, write_run
+from yolo_core.training.train import train
 
 
 @contextlib.contextmanager
@@ -220,7 +225,7 @@ def test_what_is_no_refusal_of_the_disk_is_not_hidden(monkeypatch):
 
 def test_a_canary_without_room_is_a_sentence(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    from yolo_core.study.canary import canary
+    from trial.register.canary import canary
 
     monkeypatch.setattr(reference, "check", lambda *_: {"a": str(canary("baseline", "conv", "pocket"))})
     experiments.profile_data("smoke", progress=False)

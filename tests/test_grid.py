@@ -10,7 +10,7 @@ from references import encode, random_targets
 
 from yolo_core.detector.grid import Grid, ceiling
 from yolo_core.detector.metrics import voc_ap
-from yolo_core.study.scoring import at_least
+from yolo_core.training.scoring import at_least
 
 GRIDS = [Grid(centre=centre, size=size) for centre in ("cell", "image") for size in ("root", "plain")]
 each_grid = pytest.mark.parametrize("grid", GRIDS, ids=lambda g: f"{g.centre}-{g.size}")

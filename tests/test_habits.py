@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 import yolo_core
-from yolo_core.study import claims, experiments
+from trial.register import claims
+from yolo_core import experiments
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = [hook for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
@@ -37,7 +38,11 @@ def test_the_workflow_runs_the_checks_of_the_project_and_builds_its_book():
 def test_the_cache_key_names_the_code_the_notebooks_and_the_versions_and_nothing_that_is_not_there():
     (cache,) = [step for step in WORKFLOW["jobs"]["book"]["steps"] if "cache" in step.get("uses", "")]
     named = re.findall(r"'([^']+)'", cache["with"]["key"])
-    assert {"yolo_core/**", "notebooks/**", "constraints.txt"} == set(named)
+    assert {
+        *(f"{package}/**" for package in ("groundwork", "voc_tree", "emojivoc", "yolo_core", "trial")),
+        "notebooks/**",
+        "constraints.txt",
+    } == set(named)
     assert all((ROOT / name.removesuffix("/**")).exists() for name in named)
 
 

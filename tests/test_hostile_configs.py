@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_hostile_data import assert_nothing_made, by_name
 
+from groundwork.errors import InputError
+from groundwork.paths import ROOT
 from yolo_core.__main__ import main
-from yolo_core.errors import InputError
-from yolo_core.study.config import RunConfig, config_from_dict
-from yolo_core.study.paths import ROOT
-from yolo_core.study.records import read_run
+from yolo_core.training.config import RunConfig, config_from_dict
+from yolo_core.training.records import read_run
 
 SOURCE = "record.json"
 

@@ -4,7 +4,7 @@ import pytest
 from hostile.__main__ import FAMILIES
 from hostile.images import CASES as PICTURES
 
-from yolo_core.study import publish
+from book.press import publish
 
 
 def test_no_two_inputs_of_a_family_are_one_and_there_are_many():

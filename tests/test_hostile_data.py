@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_bad_input_data import assert_one_sentence, assert_refused
 
-from yolo_core.data.picture import decode, read_image
+from groundwork.errors import InputError
+from voc_tree.picture import decode, read_image
 from yolo_core.data.voc import CLASSES, VocData, check, read_annotation
-from yolo_core.errors import InputError
 
 NEAR = 4  # of 255: what JPEG may lose on flat quarters
 

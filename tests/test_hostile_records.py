@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from test_hostile_configs import VALUES, assert_told
 from test_hostile_data import assert_nothing_made, by_name
 
-from yolo_core.errors import InputError
-from yolo_core.study.config import RunConfig
-from yolo_core.study.records import read_run
+from groundwork.errors import InputError
+from yolo_core.training.config import RunConfig
+from yolo_core.training.records import read_run
 
 
 @pytest.fixture

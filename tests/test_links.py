@@ -5,8 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from yolo_core.errors import InputError
-from yolo_core.study.links import addresses, check
+from book.press.links import addresses, check
+from groundwork.errors import InputError
 
 STATUS = {"/there": 200, "/gone": 404, "/robots": 403, "/broken": 500}
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from helpers_voc import write_tree
 
+from groundwork.errors import InputError
+from groundwork.locks import alone
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
-from yolo_core.errors import InputError
-from yolo_core.study import features
-from yolo_core.study.locks import alone
+from yolo_core.training import features
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING = ("ENOSYS", "EOPNOTSUPP", "ENOLCK")  # what Lustre, some NFS and other file systems say to flock
 WITHOUT = "import errno, fcntl\ndef flock(*_):\n    raise OSError(errno.{}, 'flock is not here')\nfcntl.flock = flock\n"
 NO_FCNTL = "import sys\nsys.modules['fcntl'] = None\n"  # no such module, as on Windows
-HOLD = "import sys, time; from pathlib import Path; from yolo_core.study.locks import alone\n"
+HOLD = "import sys, time; from pathlib import Path; from groundwork.locks import alone\n"
 HOLD += "with alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(600)"
 
 
@@ -44,7 +44,7 @@ def held(thing, first=""):
 
 def tried(thing, first=""):
     """Whether another process may make a thing."""
-    asked = first + "import sys; from pathlib import Path; from yolo_core.study.locks import alone\n"
+    asked = first + "import sys; from pathlib import Path; from groundwork.locks import alone\n"
     asked += "with alone(Path(sys.argv[1]), wait=False) as mine:\n    print(mine)"
     done = subprocess.run([sys.executable, "-c", asked, str(thing)], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "Traceback" not in done.stderr

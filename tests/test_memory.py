@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from groundwork.errors import InputError
+from trial.planner.memory import GIB, RESERVE_GIB, measured, plan, predict
 from yolo_core.__main__ import main
-from yolo_core.errors import InputError
-from yolo_core.study.config import RunConfig
-from yolo_core.study.memory import GIB, RESERVE_GIB, measured, plan, predict
+from yolo_core.training.config import RunConfig
 
 RESNET = RunConfig(backbone="resnet18", image_size=224, optimiser="adam")
 

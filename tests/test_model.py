@@ -11,11 +11,11 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torchvision.models import resnet18 as torchvision_resnet18
 
+from groundwork.errors import InputError
 from yolo_core.detector.backbones import build_backbone
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.heads import HEADS, build_head
 from yolo_core.detector.model import build_detector, freeze
-from yolo_core.errors import InputError
 
 VALID_SIZES = {"scratch": (224, 448), "resnet18": (224, 448), "efficientnet_lite0": (224, 448)}
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from helpers_voc import write_tree
 
+from groundwork.errors import InputError
 from yolo_core.data.augment import LEAST, LEAST_SHARE, Augmented, Mosaic, mosaic
 from yolo_core.data.voc import VocData, loader
-from yolo_core.errors import InputError
-from yolo_core.study.config import RunConfig
-from yolo_core.study.train import Training, mosaics, train
+from yolo_core.training.config import RunConfig
+from yolo_core.training.train import Training, mosaics, train
 
 SIDE, PICTURES = 64, 40
 FIELDS = ("boxes", "labels", "difficult")

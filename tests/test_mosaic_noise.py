@@ -9,14 +9,14 @@ import torch
 from helpers_voc import write_tree
 from torch import nn
 
+from groundwork.errors import InputError
+from trial.instruments.mosaic_noise import factors, measure, spread, worth
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import Backbone
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector, batchnorms
-from yolo_core.errors import InputError
-from yolo_core.study.config import RunConfig
-from yolo_core.study.mosaic_noise import factors, measure, spread, worth
+from yolo_core.training.config import RunConfig
 
 PICTURES = 1024
 

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from groundwork.code_hash import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
 
@@ -143,7 +145,7 @@ MUTATIONS = [
 
 def copy(to: Path) -> Path:
     """What a test of the detector needs: the package, the tests, pytest's settings."""
-    for folder in ("yolo_core", "tests"):
+    for folder in (*(package.replace(".", "/") for package in PACKAGES), "tests"):
         shutil.copytree(ROOT / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", to)
     return to

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo_core.study.publish import pages
+from book.press.publish import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "notebooks").rglob("*.ipynb"))

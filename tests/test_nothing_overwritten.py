@@ -8,11 +8,12 @@ import pytest
 from helpers_voc import picture, write_tree
 from PIL import Image
 
+from bench import bench, bench_record
+from trial.register import established
 from yolo_core.__main__ import main
-from yolo_core.study import bench, bench_record, established
-from yolo_core.study.config import RunConfig
-from yolo_core.study.records import write_run
-from yolo_core.study.train import train
+from yolo_core.training.config import RunConfig
+from yolo_core.training.records import write_run
+from yolo_core.training.train import train
 
 CONFIG = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=1, effective_batch=4, micro_batch=4)
 RECORD = bench_record.Record({}, [], [], "not built here")
@@ -29,7 +30,7 @@ def untrained(tmp_path_factory):
 def drawn(monkeypatch):
     """Drawings that take no time."""
     stand_in = SimpleNamespace(savefig=lambda file: Image.new("RGB", (300, 200)).save(file))
-    monkeypatch.setattr("yolo_core.study.figures.detections", lambda *_: stand_in)
+    monkeypatch.setattr("trial.figures.figures.detections", lambda *_: stand_in)
 
 
 def contents(folder):
@@ -94,7 +95,7 @@ def test_predict_beside_its_own_pictures_keeps_them_even_with_force(untrained, t
 
 def test_a_training_keeps_what_came_to_its_place_while_it_ran_and_says_where_it_lies_instead(tmp_path, monkeypatch):
     from yolo_core.data.voc import VocData
-    from yolo_core.study import train as module
+    from yolo_core.training import train as module
 
     tree = write_tree(tmp_path / "tree", train=4, val=2)
     aftermath = module.aftermath
@@ -137,7 +138,7 @@ def test_scenes_and_exercises_and_exports_are_kept_too(untrained, tmp_path, caps
 
 
 def test_an_export_keeps_a_file_that_came_while_it_was_made(untrained, tmp_path, capsys, monkeypatch):
-    from yolo_core.study import export
+    from inference import export
 
     compare = export.compare
 

@@ -19,10 +19,11 @@ import pack_for_a_card  # noqa: E402
 from card.memory import at_peak, least  # noqa: E402
 from card.study import longest_first  # noqa: E402
 
+from groundwork.errors import InputError  # noqa: E402
+from trial.register import card, claims, reference, register_page, verdicts  # noqa: E402
 from yolo_core.data.voc import VocData  # noqa: E402
-from yolo_core.errors import InputError  # noqa: E402
-from yolo_core.study import card, claims, reference, register_page, resident, train, verdicts  # noqa: E402
-from yolo_core.study.config import RunConfig  # noqa: E402
+from yolo_core.training import resident, train  # noqa: E402
+from yolo_core.training.config import RunConfig  # noqa: E402
 
 REHEARSED = ("memory", "correctness", "speed", "processes", "photographs")
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from trial.instruments.oracle import oracle
 from yolo_core.data.voc import VocData
-from yolo_core.study.oracle import oracle
 
 
 class MeanColour(nn.Module):

@@ -8,9 +8,10 @@ import torch
 from helpers_voc import write_tree
 from PIL import Image
 
-from yolo_core.data.picture import decode, read_image
-from yolo_core.study import detect, figures
-from yolo_core.study.config import RunConfig
+from inference import detect
+from trial.figures import figures
+from voc_tree.picture import decode, read_image
+from yolo_core.training.config import RunConfig
 
 ORIENTATION = 0x0112
 # What brings the upright picture to the stored one, as EXIF 2.3 numbers the eight ways to hold a camera.

@@ -4,11 +4,13 @@ import pandas as pd
 import pytest
 from helpers_voc import write_tree
 
+from trial import page as page_module
+from trial.figures import figures
+from trial.page import Page
+from trial.register import reference
+from yolo_core import experiments
 from yolo_core.data.voc import VocData
-from yolo_core.study import experiments, figures, reference
-from yolo_core.study import page as page_module
-from yolo_core.study.page import Page
-from yolo_core.study.records import Run
+from yolo_core.training.records import Run
 
 EXP_3 = ("focal", "mse")
 

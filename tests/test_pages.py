@@ -12,11 +12,11 @@ import pytest
 from axe import violations
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from yolo_core.errors import InputError
-from yolo_core.study import publish
-from yolo_core.study.locks import alone
-from yolo_core.study.paths import BUILD
-from yolo_core.study.pdf import FLAGS, SETTLED, chromium, serving
+from book.press import publish
+from book.press.pdf import FLAGS, SETTLED, chromium, serving
+from groundwork.errors import InputError
+from groundwork.locks import alone
+from groundwork.paths import BUILD
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
 

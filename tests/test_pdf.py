@@ -5,9 +5,9 @@ import unicodedata
 import pytest
 from pypdf import PdfReader
 
+from book.press import pdf
+from groundwork.errors import InputError
 from yolo_core.__main__ import main
-from yolo_core.errors import InputError
-from yolo_core.study import pdf
 
 pytestmark = pytest.mark.browser
 

@@ -21,13 +21,15 @@ from helpers_voc import BASE, annotation, image, split_file, write_tree
 from PIL import Image
 from torchvision.datasets import VOCDetection
 
+from emojivoc import statistics
+from groundwork import files
+from groundwork.errors import InputError
+from groundwork.files import Archive
+from voc_tree import photographs
+from voc_tree.annotation import CLASSES, read_annotation, to_xml
+from voc_tree.photographs import COCO, INSTANCES, make
+from voc_tree.tree import check
 from yolo_core.__main__ import main
-from yolo_core.data import files, photographs, statistics
-from yolo_core.data.annotation import CLASSES, read_annotation, to_xml
-from yolo_core.data.files import Archive
-from yolo_core.data.photographs import COCO, INSTANCES, make
-from yolo_core.data.tree import check
-from yolo_core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "../shared/photographs"

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo_core.data import emoji
-from yolo_core.data.plane import inverse, product
+from emojivoc import emoji
+from emojivoc.plane import inverse, product
 
 NUMBER = st.floats(-4, 4).filter(lambda v: v == 0 or abs(v) > 1e-3)
 

@@ -8,16 +8,17 @@ import torch
 from helpers_voc import write_tree
 from test_train import run
 
+from groundwork.errors import InputError
+from inference.detect import found_in, load
+from trial.figures import live
+from trial.planner import cost, estimate
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import Pyramid, build_backbone
 from yolo_core.detector.heads import PointHead
 from yolo_core.detector.model import build_point_detector
 from yolo_core.detector.points import Points
-from yolo_core.errors import InputError
-from yolo_core.study import cost, estimate, live
-from yolo_core.study.config import RunConfig
-from yolo_core.study.detect import found_in, load
+from yolo_core.training.config import RunConfig
 
 JOBS = [("remedies", "base", 0), ("remedies", "strides", 0)]
 EVERY = {"head": "decoupled", "assign": "aligned", "box_loss": "ciou", "score_loss": "quality", "finest_stride": 8}
@@ -154,7 +155,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_looks(splits
     class Killed(Exception):
         pass
 
-    from yolo_core.study import train as module
+    from yolo_core.training import train as module
 
     def kill(*_):
         raise Killed

@@ -12,9 +12,9 @@ from test_point_detector import EVERY
 from test_train import TINY
 
 from yolo_core.data.voc import VocData
-from yolo_core.study import train as train_module
-from yolo_core.study.precision import Mixed, arithmetic, scale
-from yolo_core.study.train import NonFiniteLoss, Training, train
+from yolo_core.training import train as train_module
+from yolo_core.training.precision import Mixed, arithmetic, scale
+from yolo_core.training.train import NonFiniteLoss, Training, train
 
 CONFIG = dataclasses.replace(TINY, epochs=1, micro_batch=2, probe_steps=1, clip_norm=1.0)
 POINTS = dataclasses.replace(CONFIG, **EVERY)

@@ -11,7 +11,7 @@ import torch
 from helpers_voc import write_tree
 
 from yolo_core.data.voc import Batches, VocData
-from yolo_core.study.records import read_run
+from yolo_core.training.records import read_run
 
 WORKER = Path(__file__).with_name("ddp_worker.py")
 

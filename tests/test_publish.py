@@ -10,18 +10,18 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from book.press import numbers, publish
+from book.press.execute import data_key, execute, source_key
+from book.press.notebook import ExecutionError, _clean
+from book.press.numbers import write_json
+from groundwork.code_hash import PACKAGES, code_hash, modules
+from groundwork.errors import InputError
+from groundwork.locks import alone
 from yolo_core.__main__ import main as command_line
-from yolo_core.errors import InputError
-from yolo_core.study import numbers, publish
-from yolo_core.study.code_hash import code_hash, modules
-from yolo_core.study.execute import data_key, execute, source_key
-from yolo_core.study.locks import alone
-from yolo_core.study.notebook import ExecutionError, _clean
-from yolo_core.study.numbers import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
-PUBLISH = 'from yolo_core.study import numbers\n\nnumbers.publish("shown", value="0.031", arms={"mse": "0.030"}, profile=profile)'
+PUBLISH = 'from book.press import numbers\n\nnumbers.publish("shown", value="0.031", arms={"mse": "0.030"}, profile=profile)'
 
 STORY = "# Story\n\nValue {{ shown.value }}, {{ shown.arms.mse }}, {{ shown.profile }}, {{ build.profile }}, {{ claims.verdict }}.\n"
 
@@ -68,7 +68,7 @@ def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, 
     assert "The value is 0.031." in (index.parent / "notebooks/page.html").read_text()
     assert (index.parent / "plotly.min.js").exists() and (index.parent / "mathjax/tex-svg-full.js").exists()
     assert [file.name for file in (book / "notebooks").iterdir()] == ["page.ipynb"], "products stay out of the sources"
-    monkeypatch.setattr("yolo_core.study.execute.side_by_side", lambda *_: pytest.fail("the notebook ran again"))
+    monkeypatch.setattr("book.press.execute.side_by_side", lambda *_: pytest.fail("the notebook ran again"))
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("the pages were built again"))
     capsys.readouterr()
     assert build(book) == index and capsys.readouterr().out == ""
@@ -190,12 +190,12 @@ def test_the_stamp_of_a_notebook_holds_its_cells_profile_code_and_records(book):
 
 def test_a_changed_line_of_the_loss_re_runs_every_page_that_trains_and_a_comment_none(tmp_path):
     """On a copy of the package and the notebooks: which stamps change, and whether the run keys do."""
-    for name in ("yolo_core", "notebooks"):
+    for name in (*(package.replace(".", "/") for package in PACKAGES), "notebooks"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     notebooks = sorted((tmp_path / "notebooks").glob("*.ipynb"))
 
     def stamps():
-        trains = code_hash(modules("yolo_core.study.train", root=tmp_path), tmp_path)
+        trains = code_hash(modules("yolo_core.training.train", root=tmp_path), tmp_path)
         return {n.stem: source_key(n, "smoke", tmp_path) for n in notebooks}, trains
 
     before, trained = stamps()
@@ -308,7 +308,7 @@ def test_of_two_builds_at_once_one_waits_and_says_so(book, monkeypatch, capsys):
 
 
 def test_the_pdf_waits_for_a_build(tmp_path, monkeypatch, capsys):
-    from yolo_core.study import pdf
+    from book.press import pdf
 
     monkeypatch.setattr(pdf, "BUILD", tmp_path)
     (tmp_path / "smoke/html").mkdir(parents=True)

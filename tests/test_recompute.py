@@ -9,8 +9,8 @@ import torch
 from helpers_voc import write_tree
 
 from yolo_core.data.voc import VocData
-from yolo_core.study.config import RunConfig
-from yolo_core.study.train import Training, make_fabric, train
+from yolo_core.training.config import RunConfig
+from yolo_core.training.train import Training, make_fabric, train
 
 BACKBONES = {
     "scratch": RunConfig(backbone="scratch", width=0.05),

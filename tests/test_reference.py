@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from yolo_core.study import experiments, reference, train, verdicts
-from yolo_core.study.canary import canary, compare
-from yolo_core.study.experiments import EXPERIMENTS
-from yolo_core.study.locks import alone
-from yolo_core.study.records import write_run
+from groundwork.locks import alone
+from trial.register import reference, verdicts
+from trial.register.canary import canary, compare
+from yolo_core import experiments
+from yolo_core.experiments import EXPERIMENTS
+from yolo_core.training import train
+from yolo_core.training.records import write_run
 
 PLANNED = sorted({(name, arm) for name, arm, _ in reference.jobs()})
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from yolo_core.study import figures, reference, register_page
-from yolo_core.study.claims import CLAIMS
-from yolo_core.study.register_page import agreement, answer, by_claim, cards, counts, listed, markdown, progress, summary, tally, told
-from yolo_core.study.verdicts import judge, register
+from trial.figures import figures
+from trial.register import reference, register_page
+from trial.register.claims import CLAIMS
+from trial.register.register_page import agreement, answer, by_claim, cards, counts, listed, markdown, progress, summary, tally, told
+from trial.register.verdicts import judge, register
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = "photographs (of three sets)"

@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 
+from groundwork.errors import InputError
+from trial.register import reference
+from trial.register.claims import CLAIMS
+from yolo_core import experiments
 from yolo_core.__main__ import main
-from yolo_core.errors import InputError
-from yolo_core.study import experiments, reference
-from yolo_core.study.claims import CLAIMS
 
 OTHER = {"pocket": "photographs", "photographs": "pocket"}
 DECOUPLED = (0.2, 0.21, 0.19)  # over 0.1 of the base: R1 holds

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from yolo_core.study import experiments, released
-from yolo_core.study.claims import CLAIMS
-from yolo_core.study.records import Run
+from trial.register import released
+from trial.register.claims import CLAIMS
+from yolo_core import experiments
+from yolo_core.training.records import Run
 
 
 def run(arm, seed, as_released, by_rule):

@@ -6,10 +6,10 @@ import math
 import pandas as pd
 import pytest
 
-from yolo_core.study import comparisons
-from yolo_core.study.config import RunConfig
-from yolo_core.study.records import write_run
-from yolo_core.study.replication import band_of
+from trial.register import comparisons
+from trial.register.replication import band_of
+from yolo_core.training.config import RunConfig
+from yolo_core.training.records import write_run
 
 CONFIG = RunConfig(experiment="e", arm="a", epochs=2)
 

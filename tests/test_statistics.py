@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from yolo_core.data import layout, statistics
-from yolo_core.data.annotation import CLASSES
-from yolo_core.data.statistics import distance, summarise, voc2012
+from emojivoc import layout, statistics
+from emojivoc.statistics import distance, summarise, voc2012
+from voc_tree.annotation import CLASSES
 
 # How far the layout model's boxes may lie from VOC 2012's train split. For scale: its own val split lies at 0.010 (classes),
 # 0.022 (sizes), 0.017 (centre_y), 0.009 (cells_lost) and 0.051 (sizes_of).

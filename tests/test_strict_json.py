@@ -9,12 +9,15 @@ import pytest
 import torch
 from helpers_voc import image, write_tree
 
+from bench import bench
+from bench.contest import Row
+from book.press import numbers
+from groundwork.strict_json import dumps
+from trial.planner import memory
+from trial.register import reference, verdicts
+from trial.register.claims import CLAIMS
 from yolo_core.__main__ import main
-from yolo_core.study import bench, memory, numbers, reference, verdicts
-from yolo_core.study.claims import CLAIMS
-from yolo_core.study.contest import Row
-from yolo_core.study.records import read_run, write_run
-from yolo_core.study.strict_json import dumps
+from yolo_core.training.records import read_run, write_run
 
 
 def strict(text):

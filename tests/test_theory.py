@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from yolo_core.detector.loss import YoloLoss
-from yolo_core.study.theory import (
+from trial.instruments.theory import (
     READINGS,
     base_rate_floor,
     coupled_ratio,
@@ -17,6 +16,7 @@ from yolo_core.study.theory import (
     literal_barrier,
     time_to_fall,
 )
+from yolo_core.detector.loss import YoloLoss
 
 CONFIDENCES = np.array([-0.4, -0.03, 0.0, 1e-3, 0.1, 0.3, 0.5, 0.7, 0.95, 1.2])
 GAMMAS = [1.0, 1.5, 2.0, 3.0]

@@ -11,18 +11,18 @@ import torch
 from helpers_voc import write_tree
 from torch import nn
 
+from groundwork.errors import InputError
+from trial.figures import live
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
 from yolo_core.detector.model import Detector
-from yolo_core.errors import InputError
-from yolo_core.study import live
-from yolo_core.study import train as train_module
-from yolo_core.study.batchnorm import recompute
-from yolo_core.study.config import RunConfig, config_from_dict
-from yolo_core.study.features import FeatureData
-from yolo_core.study.records import read_run, run_key
-from yolo_core.study.scoring import shown
-from yolo_core.study.train import NonFiniteLoss, norms, rate_factor, train
+from yolo_core.training import train as train_module
+from yolo_core.training.batchnorm import recompute
+from yolo_core.training.config import RunConfig, config_from_dict
+from yolo_core.training.features import FeatureData
+from yolo_core.training.records import read_run, run_key
+from yolo_core.training.scoring import shown
+from yolo_core.training.train import NonFiniteLoss, norms, rate_factor, train
 
 TINY = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=2, effective_batch=4, micro_batch=4, dropout=0.0)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prose import Paragraph, paragraphs, read
 
-from yolo_core.study.claims import CLAIMS
+from trial.register.claims import CLAIMS
 
 ROOT = Path(__file__).resolve().parents[1]
 CUT = r"0\.(001|05|1|2|4)"

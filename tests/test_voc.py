@@ -18,12 +18,12 @@ from PIL import Image
 from torchvision.datasets import VOCDetection
 from torchvision.transforms import v2
 
+from groundwork import files as files_module
+from groundwork.errors import InputError
+from voc_tree import download as download_module
+from voc_tree import tree as tree_module
 from yolo_core.data import cache as cache_module
-from yolo_core.data import download as download_module
-from yolo_core.data import files as files_module
-from yolo_core.data import tree as tree_module
 from yolo_core.data.voc import CLASSES, VocData, check, download, loader, read_annotation, read_image
-from yolo_core.errors import InputError
 
 PHOTOS = Path(__file__).resolve().parents[1] / "../shared/photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="the folder of real photographs is not beside this checkout")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from yolo_core.errors import REFUSALS, InputError, writing
-from yolo_core.study.paths import checkout
-from yolo_core.study.strict_json import dumps
+from groundwork.errors import REFUSALS, InputError, writing
+from groundwork.paths import checkout
+from groundwork.strict_json import dumps
 
 if TYPE_CHECKING:
-    from yolo_core.study.config import RunConfig
-    from yolo_core.study.records import Run
+    from yolo_core.training.config import RunConfig
+    from yolo_core.training.records import Run
 
 # Heavy imports (torch, sphinx) wait inside the commands, so that `--help` answers at once.
 
@@ -38,7 +38,7 @@ class DataEmoji:
     seed: int = 0
 
     def __call__(self) -> int:
-        from yolo_core.data import emoji
+        from emojivoc import emoji
 
         emoji.generate(self.out, self.train, self.val, size=self.size, seed=self.seed)
         print(f"{self.out}: {self.train} + {self.val} scenes")
@@ -69,7 +69,7 @@ class DataPhotographs:
     """Folder where archives lie and downloads go; archives in the --out folder if not given."""
 
     def __call__(self) -> int:
-        from yolo_core.data import photographs
+        from voc_tree import photographs
 
         print(photographs.make(self.out, self.archives))
         return 0
@@ -126,9 +126,9 @@ class Train:
     def __call__(self) -> int:
         from dataclasses import replace
 
-        from yolo_core.study import experiments
-        from yolo_core.study.memory import fitting
-        from yolo_core.study.train import train
+        from trial.planner.memory import fitting
+        from yolo_core import experiments
+        from yolo_core.training.train import train
 
         arm = self.arm or next(iter(experiments.experiment(self.experiment).arms))
         config = experiments.resolve(self.experiment, arm, self.profile, self.seed)
@@ -158,7 +158,7 @@ class Train:
 
     def _start(self, config: "RunConfig") -> "Run | None":
         """The run that the arm goes on from, if it does. InputError where none is named, or one of another arm or seed."""
-        from yolo_core.study.records import read_run
+        from yolo_core.training.records import read_run
 
         if config.start is None:
             if self.start is not None:
@@ -213,8 +213,8 @@ class Eval:
     """Print one JSON object."""
 
     def __call__(self) -> int:
+        from inference import detect
         from yolo_core.data.voc import VocData
-        from yolo_core.study import detect
 
         detector, config = detect.load(self.run)
         metrics = detect.evaluate(detector, config, VocData(self.data, self.split, config.image_size, self.cache))
@@ -235,7 +235,7 @@ class Predict:
     """Write over earlier drawings in --out."""
 
     def __call__(self) -> int:
-        from yolo_core.study import detect
+        from inference import detect
 
         if not self.images:
             raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
@@ -254,7 +254,7 @@ class Export:
     """The file to write, model.onnx for instance."""
 
     def __call__(self) -> int:
-        from yolo_core.study import detect, export
+        from inference import detect, export
 
         found = export.export(*detect.load(self.run), self.out)
         differences = ", ".join(f"{name} {value:.1g}" for name, value in found.items())
@@ -272,7 +272,8 @@ class Claims:
     json: bool = False
 
     def __call__(self) -> int:
-        from yolo_core.study import experiments, reference, register_page, verdicts
+        from trial.register import reference, register_page, verdicts
+        from yolo_core import experiments
 
         data = experiments.profile_of(self.profile).data[0]
         if self.own:
@@ -293,7 +294,8 @@ class Forest:
     """Folder of forest.svg and forest-narrow.svg; that of the book's pictures if not given."""
 
     def __call__(self) -> int:
-        from yolo_core.study import forest, reference
+        from trial.figures import forest
+        from trial.register import reference
 
         out = self.out or forest.FOLDER
         if not out.is_dir():
@@ -320,7 +322,7 @@ class Reference:
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
     def __call__(self) -> int:
-        from yolo_core.study import reference
+        from trial.register import reference
 
         if self.check:
             found = reference.check(self.profile, self.records)
@@ -347,8 +349,8 @@ class Established:
     """Where the score goes; among the profile's reference records if not given."""
 
     def __call__(self) -> int:
-        from yolo_core.study import established
-        from yolo_core.study.numbers import write_json
+        from book.press.numbers import write_json
+        from trial.register import established
 
         out = _a_file(self.out or established.place(self.profile), {"detector", "metrics"})
         record = established.train_fcos(self.profile, self.seed)
@@ -382,8 +384,8 @@ class Plan:
     """Print one JSON object."""
 
     def __call__(self) -> int:
-        from yolo_core.study import memory
-        from yolo_core.study.config import RunConfig
+        from trial.planner import memory
+        from yolo_core.training.config import RunConfig
 
         if self.effective_batch < 1:
             raise InputError(f"--effective-batch must be at least 1; got {self.effective_batch}")
@@ -421,7 +423,7 @@ class Bench:
     def __call__(self) -> int:
         if self.out is not None:
             _a_file(self.out, {"schema", "made", "rows"})
-        from yolo_core.study import bench, bench_record
+        from bench import bench, bench_record
 
         record = bench.run()
         print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
@@ -437,7 +439,7 @@ class Book:
     profile: str = "pocket"
 
     def __call__(self) -> int:
-        from yolo_core.study import publish
+        from book.press import publish
 
         return publish.main(self.profile)
 
@@ -452,7 +454,7 @@ class Exercises:
     """Write nothing: grade the notebooks. Exit status 1 if one that is filled in is wrong; those not yet done do not count against."""
 
     def __call__(self) -> int:
-        from yolo_core.study import exercises
+        from book.press import exercises
 
         if not self.check:
             written = exercises.write(self.out)
@@ -473,7 +475,7 @@ class Pdf:
     profile: str = "pocket"
 
     def __call__(self) -> int:
-        from yolo_core.study import pdf
+        from book.press import pdf
 
         print(pdf.write_pdf(self.profile))
         return 0
@@ -484,7 +486,7 @@ class Links:
     """Ask every address that the book cites whether it still answers; exit status 1 if one does not."""
 
     def __call__(self) -> int:
-        from yolo_core.study import links
+        from book.press import links
 
         cited = links.addresses()
         faults = list(links.check(cited))

@@ -1,6 +1,6 @@
 """Every number in prose is a build product: numbers.json beside _config.yml becomes the book's MyST substitutions.
 
-`yolo_core/study/publish.py` writes the file; a page says {{ baseline.map }}. A name that is not in the file is a
+`book/press/publish.py` writes the file; a page says {{ baseline.map }}. A name that is not in the file is a
 warning, and the build is strict. A number may not be a template itself: what stands between the braces is printed.
 """
 

@@ -1,4 +1,4 @@
-// The figure under "How long it takes" in book/focal_collapse.md: the closed forms of yolo_core/study/theory.py behind three sliders.
+// The figure under "How long it takes" in book/focal_collapse.md: the closed forms of trial/instruments/theory.py behind three sliders.
 //
 // Inside: the mathematics (READINGS, gradient, flow, timeToFall), the two panels (draw), the sentence (tell).
 // tests/test_flow_page.py holds what is plotted to theory.py. Loaded after plotly.min.js; no kernel, and nothing is fetched.

@@ -1,6 +1,6 @@
 """One part of scripts/on_a_card.py, in a process of its own.
 
-    PYTHONPATH=.:scripts python -m card PART --out OUT --work WORK --package PACKAGE --seconds S [--rehearse]
+PYTHONPATH=.:scripts python -m card PART --out OUT --work WORK --package PACKAGE --seconds S [--rehearse]
 """
 
 import argparse

@@ -22,10 +22,12 @@ from card.report import DEVICE, Report
 from card.steps import first_steps
 from torch import Tensor
 
+from trial.register import canary
+from yolo_core import experiments
 from yolo_core.data.voc import VocData, loader
-from yolo_core.study import canary, compilation, experiments
-from yolo_core.study.config import RunConfig
-from yolo_core.study.train import Training, train
+from yolo_core.training import compilation
+from yolo_core.training.config import RunConfig
+from yolo_core.training.train import Training, train
 
 PLAIN = {"dropout": 0.0, "cache_features": False}  # nothing is drawn at random on the device, and the backbone runs
 

@@ -12,9 +12,9 @@ import torch
 from card.report import DEVICE, Report
 from card.steps import noise, training
 
-from yolo_core.errors import InputError
-from yolo_core.study import memory
-from yolo_core.study.config import RunConfig
+from groundwork.errors import InputError
+from trial.planner import memory
+from yolo_core.training.config import RunConfig
 
 CARD_GIB = 6.0  # of the card that the write-up had
 APART = 0.05  # of what is allocated: a prediction that is farther off wants a reason

@@ -14,12 +14,15 @@ import torch
 from card.report import DEVICE, Report
 from card.steps import epoch_of, noise, training, wait
 
+from bench.contest import contest
+from trial.planner import cost
+from trial.register import reference
+from yolo_core import experiments
 from yolo_core.data.voc import VocData
-from yolo_core.study import compilation, cost, experiments, reference
-from yolo_core.study.config import RunConfig
-from yolo_core.study.contest import contest
-from yolo_core.study.features import FeatureData
-from yolo_core.study.train import drawn_from
+from yolo_core.training import compilation
+from yolo_core.training.config import RunConfig
+from yolo_core.training.features import FeatureData
+from yolo_core.training.train import drawn_from
 
 
 def plain_loop(config: RunConfig, steps: int) -> Callable[[], None]:

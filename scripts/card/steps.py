@@ -11,10 +11,10 @@ from card.report import DEVICE
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from trial.register import canary
 from yolo_core.data.voc import VocData, loader
-from yolo_core.study import canary
-from yolo_core.study.config import RunConfig
-from yolo_core.study.train import Training, make_fabric
+from yolo_core.training.config import RunConfig
+from yolo_core.training.train import Training, make_fabric
 
 
 def wait() -> None:

@@ -15,11 +15,12 @@ import torch
 from card.report import DEVICE, Report
 from card.steps import epoch_of, training
 
+from book.press.side_by_side import side_by_side
+from groundwork.paths import data_folder
+from trial.register import claims, reference
+from yolo_core import experiments
 from yolo_core.data.voc import VocData
-from yolo_core.study import claims, experiments, reference
-from yolo_core.study.config import RunConfig
-from yolo_core.study.paths import data_folder
-from yolo_core.study.side_by_side import side_by_side
+from yolo_core.training.config import RunConfig
 
 
 def _steps(config: RunConfig, data: VocData, seconds: float, name: str, together: int, folder: Path) -> int:

@@ -28,10 +28,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from yolo_core.data.annotation import Annotation, read_annotation
-from yolo_core.data.picture import read_image
-from yolo_core.data.tree import Split, size_fault
-from yolo_core.errors import InputError
+from groundwork.errors import InputError
+from voc_tree.annotation import Annotation, read_annotation
+from voc_tree.picture import read_image
+from voc_tree.tree import Split, size_fault
 
 VERSION = 1  # of the layout below and of the meaning of what is in it: raise it and old caches are left alone
 CHUNK = 64  # pictures decoded between two writes: bounds the memory, keeps every thread busy

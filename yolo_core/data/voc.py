@@ -15,12 +15,12 @@ from jaxtyping import Num
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from yolo_core.data.annotation import CLASSES, DRAWN, Annotation, read_annotation
+from groundwork.errors import InputError
+from voc_tree.annotation import CLASSES, DRAWN, Annotation, read_annotation
+from voc_tree.download import download
+from voc_tree.picture import read_image
+from voc_tree.tree import Split, check
 from yolo_core.data.cache import open_cache
-from yolo_core.data.download import download
-from yolo_core.data.picture import read_image
-from yolo_core.data.tree import Split, check
-from yolo_core.errors import InputError
 
 __all__ = [
     "CLASSES", "Annotation", "Split", "VocData", "check", "download", "loader", "order", "read_annotation", "read_image",

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights
 from torchvision.models import resnet18 as torchvision_resnet18
 
+from groundwork.errors import InputError
 from yolo_core.detector.recompute import recomputed
-from yolo_core.errors import InputError
 
 InputScale = Literal["imagenet", "own"]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation a channel, of pictures in [0, 1]

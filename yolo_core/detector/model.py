@@ -6,11 +6,11 @@ Inside: `Detector`, `build_detector`, `build_point_detector`, `freeze`, `batchno
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from groundwork.errors import InputError
 from yolo_core.detector.backbones import Backbone, InputScale, Pyramid, build_backbone
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.heads import Head, PointHead, build_head, set_confidence_bias
 from yolo_core.detector.points import Points
-from yolo_core.errors import InputError
 
 
 class Detector(nn.Module):

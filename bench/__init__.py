@@ -1,0 +1,1 @@
+"""This code side by side with its peers: times as ratios."""

@@ -1,0 +1,73 @@
+"""Numbers for the prose: a notebook publishes them, a page names them.
+
+Inside: `publish` (write one named group as JSON), `merge` (collect the groups of several folders).
+
+A cell says `numbers.publish("baseline", map="0.031", arms={"mse": "0.030"})`, the text of any page then says
+{{ baseline.map }} or {{ baseline.arms.mse }}. Values are strings as they should be printed: how many digits a
+number deserves is decided where it is known, not where it is read. A page that names a missing number fails the build.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from groundwork.errors import InputError
+from groundwork.paths import BUILD
+from groundwork.strict_json import dumps
+
+# {{ group.items }} would print a dict's method, not the number; "env" is MyST's own.
+TAKEN = frozenset(dir(dict)) | {"env"}
+
+
+def folder() -> Path:
+    """Where this process publishes: $YOLO_NUMBERS, which the book's driver sets for each notebook, or the profile's own folder."""
+    profile = os.environ.get("YOLO_PROFILE", "pocket")
+    return Path(os.environ.get("YOLO_NUMBERS", BUILD / profile / "numbers"))
+
+
+def publish(name: str, **values: object) -> None:
+    """Write the group `name`, replacing an earlier one. Values: strings, whole numbers, or dicts of these.
+
+    Nothing comes back: the last line of a cell is shown, and a page has no use for a path of its builder's.
+    Raises InputError for a name a page could not write after a dot, and for a float, whose digits nobody chose.
+    """
+    _check(name, values)
+    file = folder() / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, values)
+
+
+def merge(folders: Iterable[Path]) -> dict[str, dict]:
+    """All groups in the folders, by name. Raises InputError where two files publish one name: a number has one source."""
+    groups: dict[str, dict] = {}
+    sources: dict[str, Path] = {}
+    for file in (f for where in folders for f in sorted(where.glob("*.json"))):
+        if file.stem in groups:
+            raise InputError(f'numbers "{file.stem}": {sources[file.stem]} and {file} both publish them; rename one of the two.')
+        groups[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+        sources[file.stem] = file
+    return groups
+
+
+def write_json(file: Path, value: object) -> None:
+    """Written whole or not at all: to a temporary name, then moved. Keys sorted, so that equal content is equal bytes."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        with suppress(OSError):  # gone, or never there
+            temporary.unlink()
+
+
+def _check(where: str, value: object) -> None:
+    key = where.rsplit(".", 1)[-1]
+    if not key.isidentifier() or key in TAKEN:
+        raise InputError(f'numbers "{where}": expected a name that a page can write after a dot, and {key!r} is not one; use another.')
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check(f"{where}.{name}", inner)
+    elif not isinstance(value, str | int) or isinstance(value, bool):
+        raise InputError(f'numbers "{where}": expected a string as it should be printed, got {value!r}; format it: f"{{x:.3f}}".')

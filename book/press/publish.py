@@ -1,0 +1,255 @@
+"""The book, from sources to pages: `make book` calls `main`.
+
+Inside: `build` (stage, run the notebooks, gather the numbers, build strict HTML), `main` (the same with messages and an
+exit status), `PublishError`.
+
+Everything a profile produces lies under `_build/<profile>`: `notebooks/` as executed, `numbers/`, `execution.json`,
+`drawn/`, `src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`. A step whose inputs
+have not changed is passed over; a step that fails leaves the last good pages where they were.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import files as files_of
+from importlib.util import find_spec
+from pathlib import Path
+
+from book.press.execute import clock, execute, tree_hash
+from book.press.notebook import ExecutionError, numbers_of, output
+from book.press.numbers import merge, write_json
+from groundwork.code_hash import PACKAGES, code_hash, modules
+from groundwork.errors import InputError
+from groundwork.locks import alone
+from groundwork.paths import BUILD, ROOT, runs_folder
+
+# Copied to where Sphinx reads. The package is there so that a page can show the line that computes its equation.
+STAGED = ("_config.yml", "_toc.yml", "book", *PACKAGES[:-1], "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
+UNWANTED = shutil.ignore_patterns("__pycache__", ".*", "*.ipynb")
+
+
+class PublishError(RuntimeError):
+    """The pages could not be built: what is wrong and where the log is."""
+
+
+def main(profile: str = "pocket") -> int:
+    """Build the book, say where it is and how long it took; 0, or 1 after one sentence on what went wrong. InputError is the caller's."""
+    started, before = time.monotonic(), _so_far(profile)
+    try:
+        index = build(profile)
+    except (ExecutionError, PublishError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    seconds = time.monotonic() - started
+    _leave(profile, seconds, before)
+    print(f"{index}\n{clock(seconds)}")
+    return 0
+
+
+def _so_far(profile: str) -> tuple[dict[str, dict], int]:
+    """What execute.py has noted of each notebook, and how many runs are finished."""
+    file = BUILD / profile / "execution.json"
+    journal = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return journal, len(list(runs_folder().glob("*/record.json")))
+
+
+def _leave(profile: str, seconds: float, before: tuple[dict[str, dict], int]) -> None:
+    """Note how long a build took in which anything ran, and how much that was, in `built.json`: bench.py tells it."""
+    journal, runs = _so_far(profile)
+    ran = sum(entry != before[0].get(name) for name, entry in journal.items())
+    if ran:
+        left = {"seconds": round(seconds, 1), "notebooks": len(journal), "ran": ran, "trained": runs - before[1]}
+        write_json(BUILD / profile / "built.json", left)
+
+
+# The next two import torch, which takes seconds that a build of what has not changed can do without.
+
+
+def prepare(profile: str) -> None:
+    """Say what the profile will take and see to its data, made and decoded before several ask for them. InputError for a profile that
+    does not exist, and for a disk too small."""
+    from trial.planner import estimate
+    from yolo_core import experiments
+
+    estimate.announce(profile)
+    experiments.profile_data(profile)
+
+
+def conclude(profile: str) -> dict[str, dict]:
+    """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
+    Its picture is drawn into the profile's folder `drawn`."""
+    from trial.figures import forest
+    from trial.register import card, reference, register_page, released, verdicts
+    from yolo_core import experiments
+
+    judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
+    own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
+    runs = {register_page.short(experiments.profile_of(name).data[0]): reference.stored(name) for name in reference.JUDGED}
+    forest.write(_made(BUILD / profile / "drawn"), judged)
+    return {
+        "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
+        | {"forest": forest.html(judged), "released": released.table(runs)},
+        "verdicts": register_page.summary(judged),
+        "hostile": hostile(),
+        "card": card.told(),
+    }
+
+
+def hostile(root: Path = ROOT) -> dict[str, str]:
+    """How much hostile input the tests hold, as their corpus counts itself: `table`, `total`, `refused`. PublishError if it is gone."""
+    command = [sys.executable, "-m", "hostile"]
+    try:
+        return json.loads(subprocess.run(command, cwd=root / "tests", capture_output=True, text=True, check=True).stdout)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PublishError(
+            f"{root / 'tests'}: the corpus of hostile input cannot be counted ({error}); build from a whole checkout."
+        ) from error
+
+
+def build(
+    profile: str,
+    out: Path | None = None,
+    root: Path = ROOT,
+    prepare: Callable[[str], object] = prepare,
+    conclude: Callable[[str], dict[str, dict]] = conclude,
+) -> Path:
+    """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html.
+
+    Raises InputError for a profile that does not exist or a table of contents that names missing pages, ExecutionError for a notebook
+    that fails, PublishError for pages that Sphinx has a warning about. Of several builds of a profile at once one works and the others
+    wait.
+    """
+    out = out or root / "_build" / profile
+    notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
+    if not out.exists():  # a first build: nothing is made, a lock's file neither, for a profile that there is none of
+        from yolo_core.experiments import profile_of
+
+        profile_of(profile)
+    with alone(out, busy=f"{out}: another build is at work there; this one waits for it"):
+        record = execute(notebooks, profile, out, prepare, root)
+        _conclude(profile, record, out, root, conclude)
+        _stage(notebooks, out, root)
+        return _html(out)
+
+
+def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conclude: Callable[[str], dict[str, dict]]) -> None:
+    """Write the numbers of the whole build: about itself, and, where runs or code have changed, what `conclude` has to say."""
+    folder, stamp = _made(out / "numbers"), out / "concluded.sha256"
+    write_json(folder / "build.json", _report(profile, record))
+    code = code_hash(modules("book.press.publish"))
+    judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
+    judged += (root / "records" / "card").glob("*.json")
+    key = tree_hash([*judged, *(root / "tests" / "hostile").glob("*.py")], root) + code
+    if not stamp.exists() or stamp.read_text() != key:
+        for name, group in conclude(profile).items():
+            write_json(folder / f"{name}.json", group)
+        stamp.write_text(key)
+
+
+def pages(root: Path = ROOT) -> list[str]:
+    """The files of the table of contents in reading order, relative to `root`, with their suffix."""
+    import yaml
+
+    toc = root / "_toc.yml"
+    if not toc.exists():
+        raise InputError(f"{toc}: expected the book's table of contents, and it is not there; run from a checkout of the project.")
+    found = []
+    for entry in _entries(yaml.safe_load(toc.read_text(encoding="utf-8"))):
+        file = next((f"{entry}{suffix}" for suffix in (".md", ".ipynb", "") if (root / f"{entry}{suffix}").is_file()), None)
+        if file is None:
+            raise InputError(f"{toc}: {entry} is listed, and there is neither {entry}.md nor {entry}.ipynb; add it or take it out.")
+        found.append(file)
+    return found
+
+
+def _entries(node: object) -> Iterator[str]:
+    """Every `root:` and `file:` of the parsed table, in order."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key in ("root", "file") else _entries(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _entries(item)
+
+
+def _stage(notebooks: list[str], out: Path, root: Path) -> None:
+    """Lay out `out/src` anew: sources, executed notebooks, numbers.json, and the two scripts that pages load."""
+    source = out / "src"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    for name in STAGED:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, source / name, ignore=UNWANTED)
+        elif (root / name).exists():
+            shutil.copy2(root / name, source / name)
+    if (root / "notebooks").exists():  # pictures beside the notebooks
+        shutil.copytree(root / "notebooks", source / "notebooks", ignore=UNWANTED)
+    for name in notebooks:
+        shutil.copy2(output(out, name), source / name)
+    write_json(source / "numbers.json", merge([out / "numbers", *(numbers_of(out, name) for name in notebooks)]))
+    for picture in (out / "drawn").glob("*"):  # by this build, in the place of those that were committed
+        shutil.copy2(picture, source / "book" / "_static")
+    extra = _made(source / "_extra" / "mathjax")
+    shutil.copy2(_mathjax(), extra)
+    shutil.copy2(Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js", extra.parent)
+
+
+def _mathjax() -> Path:
+    """MathJax 3.2.2 in one file: TeX in, SVG out, nothing fetched."""
+    for file in files_of("django-static-mathjax") or ():
+        if str(file).endswith("es5/tex-svg-full.js"):
+            return Path(file.locate())
+    raise InputError("django-static-mathjax: expected es5/tex-svg-full.js in the installed package; install the pinned version again.")
+
+
+def _html(out: Path) -> Path:
+    """Build strict HTML from `out/src` if anything there has changed; move it into place only when it is whole."""
+    source, html, stamp = out / "src", out / "html", out / "html.sha256"
+    key = tree_hash(source.rglob("*"), source)
+    index = html / "index.html"
+    if index.exists() and stamp.exists() and stamp.read_text() == key:
+        return index
+    print("building the pages", flush=True)
+    work, log = out / "sphinx", out / "sphinx.log"
+    shutil.rmtree(work, ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
+    command += ["--path-output", str(work), "-W", "-n", "--keep-going", "--all"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    log.write_text(done.stdout, encoding="utf-8")
+    if done.returncode:
+        raise PublishError(f"the strict build has complaints; the whole log is {log}.\n{_complaints(done.stdout, source)}")
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(html, ignore_errors=True)
+    (work / "_build" / "html").replace(html)
+    shutil.rmtree(work)
+    stamp.write_text(key)
+    return index
+
+
+def _complaints(log: str, source: Path) -> str:
+    """The warnings of a Sphinx log, without colours, named by their path in the sources; its end where it has none."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", log).replace(f"{source}/", "").splitlines()
+    return "\n".join([line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)] or lines[-15:])
+
+
+def _report(profile: str, record: dict[str, dict]) -> dict[str, object]:
+    """What the status page says of this build, ready to print: {{ build.profile }}, {{ build.notebooks }} (a table), ..."""
+    rows = [f"| [](/{name}) | {entry['executed']} | {clock(entry['seconds'])} |" for name, entry in record.items()]
+    latest = max(record.values(), key=lambda entry: entry["executed"], default={"python": "", "system": "", "packages": {}})
+    return {
+        "profile": profile,
+        "python": latest["python"],
+        "system": latest["system"],
+        "time": clock(sum(entry["seconds"] for entry in record.values())),
+        "notebooks": "\n".join(["| page | run | time |", "|:--|:--|--:|", *rows]),
+        "packages": "\n".join(["| package | version |", "|:--|:--|", *(f"| {n} | {v} |" for n, v in sorted(latest["packages"].items()))]),
+    }
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,58 @@
+"""One process at a time makes a thing; the others wait for it, or do something else.
+
+Inside: `alone`.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from groundwork.errors import writing
+
+# What a file system or a system without locks says: Lustre, some NFS.
+MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
+
+
+@contextmanager
+def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
+    """Keep other processes off what is about to be made at `made`; whether this one may make it, which is always so if it waits.
+    busy: printed where it has to.
+
+    The lock is the system's, of an empty file beside it, NAME.lock, which stays; where there are no such locks it is a file NAME.held
+    that names its holder. It ends with the context or with the process that holds it, however that ends; only a NAME.held whose process
+    was killed on another machine has to be removed by hand. Who has waited looks first whether the thing is there now. Not to be nested
+    for one `made`. InputError where no lock can be laid.
+    """
+    with writing(made):
+        made.parent.mkdir(parents=True, exist_ok=True)
+        lock = _taken(made, wait, busy)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _taken(made: Path, wait: bool, busy: str) -> BaseFileLock | None:
+    """The lock of a thing, held; None if another process holds it and this one does not wait."""
+    locks: list[BaseFileLock] = [SoftFileLock(f"{made}.held")]
+    if FileLock is not SoftFileLock:  # as it is without fcntl
+        locks.insert(0, FileLock(f"{made}.lock", fallback_to_soft=False))
+    for lock in locks:
+        try:
+            lock.acquire(blocking=wait and not busy)
+        except Timeout:
+            if not wait:
+                return None
+            print(busy, flush=True)
+            lock.acquire()
+            return lock
+        except OSError as error:
+            if error.errno not in MISSING or lock is locks[-1]:
+                raise
+        else:
+            return lock
+    return None

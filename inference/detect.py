@@ -1,0 +1,128 @@
+"""A trained run at work: scoring a split, looking at pictures.
+
+Inside: `load`, `evaluate`, `table`, `found_in`, `predict_files`.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundwork.errors import InputError, writing
+from groundwork.files import in_place_of
+from groundwork.strict_json import dumps
+from trial.figures import figures
+from voc_tree.picture import decode
+from yolo_core.data.voc import CLASSES, VocData, read_image
+from yolo_core.detector.model import Detector
+from yolo_core.training.config import RunConfig
+from yolo_core.training.records import read_run
+from yolo_core.training.scoring import predict, score
+
+BOXES = "boxes.json"
+
+
+def load(folder: Path | str) -> tuple[Detector, RunConfig]:
+    """The detector of a finished run, in eval mode. InputError if the folder holds none or its weights do not fit."""
+    run = read_run(folder)
+    config = run.config
+    state = run.weights()
+    # The file holds every weight, so the pre-trained ones need not be found again.
+    detector = RunConfig(**{**config.to_dict(), "weights": None}).detector()
+    if fault := _misfit(state, detector.state_dict()):
+        raise InputError(f"{run.folder / 'weights.safetensors'}: weights do not fit the run's configuration, {fault}; train the run again")
+    detector.load_state_dict(state)
+    return detector.to(memory_format=torch.channels_last).eval(), config
+
+
+def _misfit(state: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
+    """What stands between weights and the net that is to take them; None if nothing does. torch would cast a wrong dtype in silence."""
+    for name in sorted({*state, *expected}):
+        if name not in state or name not in expected:
+            return f"{name[:80]!r} is {'missing' if name in expected else 'none of its tensors'}"
+        found, wanted = (f"{tuple(one[name].shape)} of {one[name].dtype}" for one in (state, expected))
+        if found != wanted:
+            return f"{name!r} is {found} where it takes {wanted}"
+        if not state[name].isfinite().all():
+            return f"{name!r} holds what is no number"
+    return None
+
+
+def evaluate(detector: Detector, config: RunConfig, data: VocData) -> dict[str, Any]:
+    """`scoring.score` of a detector on a split."""
+    return score(predict(detector, data.images), data.targets, config)
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """A score as a table to read in a terminal."""
+    lines = [
+        f"mAP@.5 {metrics['map']:.4f}   (11-point {metrics['map_11point']:.4f}, class-agnostic {metrics['map_class_agnostic']:.4f})",
+        # A detector at points has no grid that loses objects before any training.
+        (f"ceiling of the grid {metrics['ceiling']:.4f}; " if "ceiling" in metrics else "")
+        + f"{metrics['images']} images, {metrics['objects']} objects",
+        "",
+        f"{'score >=':>9} {'mAP@.5':>8} {'recall':>8} {'precision':>10} {'false/image':>12}",
+    ]
+    for cut, row in metrics["cuts"].items():
+        lines.append(f"{cut:>9} {row['map']:>8.4f} {row['recall']:>8.4f} {row['precision']:>10.4f} {row['false_per_image']:>12.2f}")
+    lines += ["", *(f"{name:>12} {ap:.4f}" for name, ap in metrics["per_class"].items())]
+    return "\n".join(lines)
+
+
+def found_in(detector: Detector, config: RunConfig, images: Tensor, score_threshold: float) -> list[dict[str, Tensor]]:
+    """Detections in uint8 pictures [n, 3, s, s], boxes in their pixels, ready to be drawn."""
+    found = config.grid().decode(predict(detector, images), score_threshold, confidence=config.confidence)
+    return figures.in_pixels(found, images.shape[-1])
+
+
+def predict_files(
+    detector: Detector, config: RunConfig, images: Sequence[Path], out: Path, score_threshold: float, force: bool = False
+) -> list[dict]:
+    """Detections in picture files, boxes in pixels (xyxy) of each picture turned upright; writes a drawing of each and boxes.json to the
+    folder `out`.
+
+    Every picture is read before the first is drawn, and all is written or nothing: one bad file names itself and leaves `out` as it was.
+    InputError where a file would be written over, unless `force`; a picture that is looked at never is.
+    """
+    names = _names(images)
+    for lying in (out / name for name in (*names, BOXES) if os.path.lexists(out / name)):
+        if any(lying.exists() and lying.samefile(image) for image in images if image.exists()):
+            raise InputError(f"{lying}: this is one of the pictures, and its drawing would take its place; name another --out")
+        if not force:
+            raise InputError(f"{lying}: already there; name another --out, or write over it with --force")
+    read = [read_image(path, config.image_size, upright=True) for path in images]
+    outputs = predict(detector, torch.stack([pixels for pixels, _ in read]))
+    detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
+    found = []
+    with writing(out), in_place_of(out) as folder:
+        for path, name, (_, (width, height)), detection in zip(images, names, read, detections, strict=True):
+            boxes = detection["boxes"] * torch.tensor([width, height, width, height])
+            found.append(
+                {
+                    "image": str(path),
+                    "drawing": name,
+                    "width": width,
+                    "height": height,
+                    "boxes": [[round(x, 2) for x in box] for box in boxes.tolist()],
+                    "scores": [round(s, 5) for s in detection["scores"].tolist()],
+                    "labels": [CLASSES[label] for label in detection["labels"].tolist()],
+                }
+            )
+            figures.detections(decode(path, upright=True), {**detection, "boxes": boxes}).savefig(folder / name)
+        (folder / BOXES).write_text(dumps(found) + "\n")
+    return found
+
+
+def _names(images: Sequence[Path]) -> list[str]:
+    """A file name for each picture's drawing: its own, with a number where two have one. Some disks take A and a for the same."""
+    taken: list[str] = []
+    for image in images:
+        number, name = 1, f"{image.stem}.png"
+        while name.casefold() in map(str.casefold, taken):
+            number += 1
+            name = f"{image.stem}-{number}.png"
+        taken.append(name)
+    return taken

@@ -1,0 +1,1 @@
+"""The claims, the reference records that judge them, and their verdicts."""

@@ -1,0 +1,308 @@
+"""The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
+
+Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `fresh`, `run_all`, `time_left`, `seconds_by_arm`, `stored`,
+`foreign`, `findings`, `same_scenes`, `check`.
+
+`make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
+run ends, whatever it says. A claim that the first seeds leave undecided gets two more, once (`further`); then arms whose runs take minutes
+get ten fresh seeds, by which their claims are judged alone (`fresh`). A change of code does not void
+a record as long as its arm's canary sings the same (`check`).
+"""
+
+import json
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import torch
+from tqdm.auto import tqdm
+
+from groundwork.errors import InputError
+from groundwork.locks import alone
+from groundwork.paths import BUILD, ROOT
+from trial.register.canary import canary, compare
+from trial.register.claims import CLAIMS
+from trial.register.kept import KEPT, keeps
+from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, Finding, register
+from yolo_core import experiments
+from yolo_core.training.config import COARSEST, config_from_dict
+from yolo_core.training.records import Run, read_run, write_run
+
+FOLDER = ROOT / "records"
+JUDGED = ("pocket", "photographs")  # the profiles whose records the pages judge by, side by side
+# Until scenes were drawn alike on every processor, those with AVX-512 drew three of pocket's 4,800 training scenes otherwise (1457, 2055,
+# 3521: the last bit of an exponential decides a pose). What was trained on those counts as trained on today's.
+AS_TODAY = {
+    "787872dd0a740e39436d591c0da099a0c5989e30239c2136f897dd670c08b849": "726757b453d5a0488ea92ea63c85abe4ed39ccdd46585ede0dd3d3ce58e6a607"
+}
+
+# In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
+# fine-tuning, the remedies; then what takes long or decides less, and last the two arms that take hours.
+PLAN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("focal", ("mse", "focal", "mse-conv", "focal-conv", "focal-coupled")),
+    ("focal", ("focal-literal-from-0.3", "focal-literal-from-0.6")),
+    ("baseline", ("compressed", "conv")),
+    ("transfer", ("frozen-random", "frozen-random-conv")),
+    ("baseline", ("released", "released-focal")),
+    ("transfer", ("released",)),
+    ("finetune", ("released",)),
+    ("baseline", ("focal", "focal-coupled")),
+    ("finetune", ("frozen-conv", "fresh", "continued", "one-rate-conv", "continued-conv")),
+    ("finetune", ("two-rates-micro-2", "two-rates-micro-2-still", "two-rates", "two-rates-still", "head-rate")),
+    ("remedies", ("base", *experiments.IDEAS, "quality-gamma-0", "all", "all-bins")),
+    ("remedies", ("mosaic", "all-mosaic")),
+    ("baseline", ("conv-quarter",)),
+    ("accumulation", ("accumulated-8x2", "batch-2")),
+    ("baseline", ("low-coord-image-centres",)),
+    ("focal", ("mse-sgd", "focal-sgd", "mse-unclipped", "focal-unclipped", "mse-sgd-slow-unclipped", "focal-sgd-slow-unclipped")),
+    ("focal", ("focal-literal", "focal-literal-from-0.9", "qfl", "focal-detached", "mse-sgd-unclipped", "focal-sgd-unclipped")),
+    ("remedies", (*(f"all-but-{idea}" for idea in experiments.IDEAS), "all-tuned")),
+    ("finetune", ("continued-conv-micro-2", "continued-conv-micro-2-still", "continued-conv-still")),
+    ("transfer", ("frozen-conv-half", "frozen-conv-quarter")),
+    ("baseline", ("conv-half", "image-centres", "low-coord", "augmented")),
+    ("transfer", ("scratch-conv",)),
+    ("transfer", ("scratch",)),
+    ("baseline", ("full",)),
+)
+
+
+def jobs(seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, str, int]]:
+    """(experiment, arm, seed), all arms of a group before its next seed."""
+    for name, arms in PLAN:
+        for seed in seeds:
+            yield from ((name, arm, seed) for arm in arms)
+
+
+def further(profile: str, records: Path | None = None) -> Iterator[tuple[str, str, int]]:
+    """The jobs of `MORE_SEEDS`: every arm of the claims whose interval over `SEEDS` holds the threshold, whichever way they lean.
+
+    What the further seeds say has no part in who gets them, so that nobody goes on until a verdict pleases. An effect at the floor has no
+    interval, and more seeds would give it none.
+    """
+    first = register(run.record for run in stored(profile, records) if run.config.seed in SEEDS)
+    wide = {arm for finding in first if finding.undecided for arm in finding.claim.arms}
+    yield from ((name, arm, seed) for name, arm, seed in jobs(MORE_SEEDS) if (name, arm) in wide)
+
+
+def fresh(profile: str) -> Iterator[tuple[str, str, int]]:
+    """The jobs of `FRESH_SEEDS`: all of them for the claims' arms of a small head on one kept map of features, a run of which takes
+    minutes; and the first few for every arm of a claim that only fresh seeds may judge on this data."""
+    asked = {arm for claim in CLAIMS for arm in claim.arms}
+    known = {arm for claim in CLAIMS if claim.known == experiments.profile_of(profile).data[0] for arm in claim.arms}
+    for name, arm, seed in jobs(FRESH_SEEDS):
+        config = experiments.resolve(name, arm, profile)
+        cheap = config.cache_features and config.head not in ("full", "compressed") and config.finest_stride == COARSEST
+        if (cheap and (name, arm) in asked) or ((name, arm) in known and seed in FRESH_SEEDS[:MIN_SEEDS]):
+            yield name, arm, seed
+
+
+def run_all(profile: str, most: int | None = None, workers: int = 1, records: Path | None = None, arms: Sequence[str] | None = None) -> int:
+    """Train and store what is missing, at most so many runs a worker; returns how many were trained by this process.
+
+    Several workers share the processor's cores and never train the same run. records: the folder that holds the profile's records, the
+    project's own if not given. arms: "experiment/arm", these alone, and in this order.
+    """
+    experiments.prepare_data(profile)  # once, before there are several to ask for it
+    options = (profile, most, workers, records, arms)
+    processes = [get_context("spawn").Process(target=_work, args=options) for _ in range(workers - 1)]
+    for process in processes:
+        process.start()
+    trained = _work(*options, speaks=True)
+    for process in processes:
+        process.join()
+    return trained
+
+
+def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:
+    if workers > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    trained, data = 0, _fingerprints(profile)
+    for wanted in (jobs(), further(profile, records), fresh(profile)):  # one is asked for once the one before is through
+        missing = [job for job in wanted if not is_stored(profile, *job, data, records) and (not arms or "/".join(job[:2]) in arms)]
+        if arms:
+            missing.sort(key=lambda job: arms.index("/".join(job[:2])))
+        if speaks and missing:
+            tqdm.write(time_left(profile, missing, workers, records))
+        for name, arm, seed in tqdm(missing[: None if workers > 1 else most], desc="reference runs", unit="run", disable=not speaks):
+            with alone(_out(profile, name, arm, seed), wait=False) as mine:
+                if mine and trained != most and not is_stored(profile, name, arm, seed, data, records):
+                    _run(profile, name, arm, seed, records)
+                    trained += 1
+                    if speaks:
+                        left = [job for job in missing if not is_stored(profile, *job, data, records)]
+                        tqdm.write(f"{name}/{arm}, seed {seed}, is stored. {time_left(profile, left, workers, records)}")
+    return trained
+
+
+def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: int, records: Path | None = None) -> str:
+    """How long the missing runs will take, in words: from the times of the stored runs of each arm, or, for an arm without one, from
+    pocket's, stretched as the other arms are."""
+    here, there = seconds_by_arm(profile, records), seconds_by_arm("pocket")
+    both = [here[arm] / there[arm] for arm in here.keys() & there.keys()]
+    stretch = median(both) if both else 1.0
+    known = [here.get(job[:2], there.get(job[:2], math.nan) * stretch) for job in missing]
+    hours = sum(seconds for seconds in known if not math.isnan(seconds)) / 3600 / workers
+    unknown = sum(map(math.isnan, known))
+    return f"{len(missing)} runs are missing: about {hours:.1f} hours" + (f" and {unknown} runs of arms never timed" if unknown else "")
+
+
+def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
+    """The median time of the stored runs of each arm, as this machine or another took it."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in stored(profile, records):
+        if seconds := run.record.get("times", {}).get("total_s"):
+            found.setdefault((run.config.experiment, run.config.arm), []).append(seconds)
+    return {arm: median(times) for arm, times in found.items()}
+
+
+def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = None) -> None:
+    out = _out(profile, name, arm, seed)
+    # A run that others start from stays where they look for its weights.
+    keep = f"{name}/{arm}" in {arm.get("start") for trial in experiments.EXPERIMENTS.values() for arm in trial.arms.values()}
+    try:
+        run = experiments.run(name, arm, profile, seed, progress=False, out=None if keep else out)
+    except ArithmeticError as error:
+        run = _failed(out, name, arm, profile, seed, error)
+    _store(run, place(profile, name, arm, seed, records), profile)
+    shutil.rmtree(out, ignore_errors=True)
+    if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
+        _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
+
+
+def _out(profile: str, name: str, arm: str, seed: int) -> Path:
+    """Where a run is trained before its record is stored."""
+    return BUILD / "reference" / f"{profile}-{name}-{arm}-{seed}"
+
+
+def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: ArithmeticError) -> Run:
+    """A training that burst is a result as well: a record that says at which step, and that no claim can draw a figure from."""
+    record = {
+        "key": experiments.key_of(name, arm, profile, seed),
+        "config": experiments.resolve(name, arm, profile, seed).to_dict(),
+        "data": {"fingerprints": _fingerprints(profile)},
+        "code": experiments.training_code(),
+        "metrics": {},
+        "failed": str(error),
+    }
+    return write_run(out, record, {}, {})
+
+
+def records_folder(profile: str, records: Path | None = None) -> Path:
+    """Where a profile's records lie, in the folder `records` or the project's own. InputError for a profile that does not exist."""
+    experiments.profile_of(profile)
+    return (records or FOLDER) / profile
+
+
+def place(profile: str, name: str, arm: str, seed: int, records: Path | None = None) -> Path:
+    """Where a reference record lies."""
+    return records_folder(profile, records) / f"{name}-{arm}-{seed}"
+
+
+def canary_file(profile: str, name: str, arm: str, records: Path | None = None) -> Path:
+    """Where an arm's canary lies."""
+    return records_folder(profile, records) / "canaries" / f"{name}-{arm}.json"
+
+
+def arm_of(file: Path) -> tuple[str, str]:
+    """The (experiment, arm) whose canary lies in a file."""
+    return next((name, arm) for name, arm, _ in jobs() if file.stem == f"{name}-{arm}")
+
+
+def _keep_canary(file: Path, profile: str, name: str, arm: str) -> None:
+    """Store the arm's canary, or renew it under code that has changed since: unless it sings otherwise, since the arm's earlier records
+    are then out of date, and `check` has to say so."""
+    code, stored = experiments.training_code(), json.loads(file.read_text()) if file.exists() else None
+    if stored is not None and stored["code"] == code:
+        return
+    found = {"code": code, **canary(name, arm, profile)}
+    if stored is None or compare(stored, found) != "changed":
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _fingerprints(profile: str) -> dict[str, str]:
+    """What the profile's splits hold today, as records name it."""
+    train_data, val_data = experiments.profile_data(profile, progress=False)
+    return {"train": train_data.fingerprint, "val": val_data.fingerprint}
+
+
+def is_stored(profile: str, name: str, arm: str, seed: int, data: dict[str, str] | None = None, records: Path | None = None) -> bool:
+    """Whether there is a record of this arm and seed under today's configuration and data (`data`: their fingerprints, if known). A key
+    that the configuration has gained since counts as its default."""
+    folder = place(profile, name, arm, seed, records)
+    if not (folder / "record.json").exists():
+        return False
+    record = read_run(folder).record
+    data = data or _fingerprints(profile)
+    same_config = config_from_dict(record["config"]) == experiments.resolve(name, arm, profile, seed)
+    return same_config and same_scenes(record["data"]["fingerprints"], data)
+
+
+def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
+    """Whether a record's fingerprints name today's splits (`AS_TODAY` says which others do)."""
+    return all(AS_TODAY.get(recorded[split], recorded[split]) == fingerprint for split, fingerprint in today.items())
+
+
+def _store(run: Run, folder: Path, profile: str) -> None:
+    """Copy what `kept.py` names beside its place, and move it there."""
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name in ("record.json", *(f"{table}.parquet" for table in KEPT if keeps(table, profile, run.config))):
+        if (run.folder / name).exists():
+            shutil.copy2(run.folder / name, draft / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+def stored(profile: str, records: Path | None = None) -> list[Run]:
+    """The committed runs of a profile, by name; weights are not among them. What is `foreign` there is passed over."""
+    return _sorted(profile, records)[0]
+
+
+def foreign(profile: str, records: Path | None = None) -> dict[str, str]:
+    """Why a record that lies among the profile's is no evidence, by its name: it is of another configuration than its arm has today under
+    this profile, another profile's for instance, or of other pictures than most of the records there."""
+    return _sorted(profile, records)[1]
+
+
+def _sorted(profile: str, records: Path | None) -> tuple[list[Run], dict[str, str]]:
+    runs = [read_run(path.parent) for path in sorted(records_folder(profile, records).glob("*/record.json"))]
+    why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
+    seen = {run.folder.name: _splits(run) for run in runs if run.folder.name not in why}
+    usual = Counter(seen.values()).most_common(1)
+    why |= {name: "of other pictures" for name, splits in seen.items() if splits != usual[0][0]}
+    return [run for run in runs if run.folder.name not in why], why
+
+
+def _is_planned(run: Run, profile: str) -> bool:
+    """Whether today's profile has an arm of exactly this configuration."""
+    c = run.config
+    try:
+        return c == experiments.resolve(c.experiment, c.arm, profile, c.seed)
+    except InputError:  # an arm that is gone
+        return False
+
+
+def _splits(run: Run) -> tuple[str, ...]:
+    """What a run saw, as today's records would name it."""
+    prints = run.record["data"]["fingerprints"]
+    return tuple(AS_TODAY.get(str(prints.get(split)), str(prints.get(split))) for split in ("train", "val"))
+
+
+def findings(profile: str, records: Path | None = None) -> list[Finding]:
+    """Every claim, judged by the profile's stored runs."""
+    return register((run.record for run in stored(profile, records)), experiments.profile_of(profile).data[0])
+
+
+def check(profile: str, records: Path | None = None) -> dict[str, str]:
+    """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed"."""
+    found = {}
+    for file in tqdm(sorted((records_folder(profile, records) / "canaries").glob("*.json")), desc="canaries", unit="arm"):
+        name, arm = arm_of(file)
+        found[f"{name}/{arm}"] = compare(json.loads(file.read_text()), canary(name, arm, profile))
+    return found

@@ -1,0 +1,45 @@
+"""Pascal VOC's official archives.
+
+Inside: `voc_archive` (where one is published) and `download` (VOC 2012, whole).
+"""
+
+import tempfile
+from pathlib import Path
+
+from torchvision.datasets.utils import extract_archive
+from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+from groundwork.errors import InputError
+from groundwork.files import TORN, Archive, fetch
+from voc_tree.tree import BASE, Split
+
+SIZES = {"2007": 460_032_000, "2007-test": 451_020_800, "2012": 1_999_639_040}  # bytes
+
+
+def voc_archive(year: str) -> Archive:
+    """The archive of VOC "2007" (trainval), "2007-test" or "2012" (trainval), at the address and with the md5 that torchvision knows."""
+    source = DATASET_YEAR_DICT[year]
+    return Archive(source["url"], SIZES[year], source["md5"])
+
+
+def download(out: Path | str) -> str:
+    """Put VOC 2012 trainval (2 GB, and 2 GB while unpacking) under `out`; returns a sentence that says what is there.
+
+    Leaves a tree that exists alone. An archive already lying in `out`, fetched by hand, is used; one that was half fetched is gone on
+    with. It is unpacked aside and moved when whole. Raises `InputError` with the address, the checksum and the manual way where the
+    host is down.
+    """
+    out = Path(out).expanduser()
+    tree = out / BASE
+    if tree.exists():
+        counts = ", ".join(f"{len(Split(out, split))} in {split}" for split in ("train", "val"))  # speaks up if broken
+        return f"{tree} is there already ({counts} pictures; VOC 2012 has 5717 and 5823): nothing was downloaded."
+    archive = fetch(voc_archive("2012"), out)
+    try:
+        with tempfile.TemporaryDirectory(prefix="unpacking-", dir=out) as scratch:
+            extract_archive(str(archive), scratch)
+            tree.parent.mkdir(exist_ok=True)
+            (Path(scratch) / BASE).rename(tree)
+    except TORN as error:
+        raise InputError(f"{archive}: could not be unpacked ({error}); make room for 2 GB, or delete it, and run this again.") from error
+    return f"{tree} holds VOC 2012 now; {archive} is no longer needed."

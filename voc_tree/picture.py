@@ -1,0 +1,77 @@
+"""One picture: a file decoded to RGB, or refused in one sentence.
+
+Inside: `decode` (full size, for looking and checking) and `read_image` (squashed to a square, for the network).
+
+EXIF orientation is not applied unless asked for: VOC's boxes are in stored pixels, and torchvision's reader leaves it alone too. A
+picture from a phone has no boxes yet, and is turned upright.
+"""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from groundwork.errors import InputError
+
+# Rasters only: Pillow also knows formats that call outside programs (EPS) or hold no pixels at all.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
+
+
+def decode(path: Path | str, content: bytes | None = None, upright: bool = False) -> Image.Image:
+    """Decode a picture wholly, as RGB in stored pixels, or turned `upright` as its EXIF says: grey, palette, CMYK and 16-bit are
+    converted, alpha is dropped.
+
+    `content` is the file's bytes where they lie in an archive: `path` then only names it. Raises `InputError` for what is missing,
+    empty, truncated, not a picture, larger than Pillow's limit against decompression bombs, or named .jpg while holding another format.
+    """
+    path = Path(path)
+    restore = "replace it by a sound copy, or leave it out"
+    try:
+        with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
+            kind, (width, height) = image.format, image.size
+            if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError  # Pillow itself only warns up to twice its limit
+            if path.suffix.lower() in (".jpg", ".jpeg") and kind not in ("JPEG", "MPO"):  # MPO: a JPEG with more pictures behind it
+                raise InputError(f"{path}: expected a JPEG as its name says, got {kind}; convert it to JPEG.")
+            image.load()
+            if upright:
+                image = _turned(image)
+            if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255 instead of scaling
+                return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+            return image.convert("RGB")
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(
+            f"{path}: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more (a decompression bomb?); scale the picture down."
+        ) from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: the picture does not exist; {restore}.") from None
+    except Image.UnidentifiedImageError:
+        what = "an empty file" if not (path.stat().st_size if content is None else content) else "something else"
+        raise InputError(f"{path}: expected a picture, got {what}; {restore}.") from None
+    except Exception as error:  # decoders fed hostile bytes raise anything: OSError, SyntaxError, struct.error, ...
+        raise InputError(f"{path}: the picture cannot be decoded ({error}); {restore}.") from error
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """Upright as EXIF says; as it is stored where that cannot be read, since the pixels can."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow's reader of EXIF fed hostile bytes, as its decoders below
+        return image
+
+
+def read_image(path: Path | str, size: int, upright: bool = False) -> tuple[UInt8[Tensor, "3 s s"], tuple[int, int]]:
+    """Decode a picture and squash it to `size` x `size` (bilinear, antialiased; the aspect ratio is not kept).
+
+    Returns RGB uint8 [3, size, size] and the original's (width, height) in pixels, turned first if `upright`. Raises `InputError` as
+    `decode` does.
+    """
+    image = decode(path, upright=upright)
+    square = image.resize((size, size), Image.Resampling.BILINEAR)  # Pillow widens the filter when shrinking: antialias
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), image.size
