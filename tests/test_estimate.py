@@ -26,16 +26,16 @@ IMAGES = 5717 + 5823
 
 
 def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
-    """Every cell that calls `experiments.run` is executed with a stand-in that notes what it is asked for."""
+    """Every cell that calls `watch.run` is executed with a stand-in that notes what it is asked for."""
     asked = set()
-    monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
+    monkeypatch.setattr(watch, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
     monkeypatch.setattr(experiments, "profile_data", lambda *_: (MagicMock(), MagicMock()))
     monkeypatch.setattr("trial.figures.live.Live", MagicMock())
     monkeypatch.setattr("inference.detect.load", lambda *_: (MagicMock(), MagicMock()))
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = ["".join(c["source"]) for c in json.loads(file.read_text())["cells"] if c["cell_type"] == "code"]
         for cell in cells:
-            if any(isinstance(node, ast.Call) and ast.unparse(node.func) == "experiments.run" for node in ast.walk(ast.parse(cell))):
+            if any(isinstance(node, ast.Call) and ast.unparse(node.func) == "watch.run" for node in ast.walk(ast.parse(cell))):
                 exec(compile(cell, file.name, "exec"), {"profile": "smoke", "seed": 0})
     assert asked == set(BOOK)
 

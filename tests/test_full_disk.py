@@ -16,6 +16,7 @@ from book.press.numbers import write_json
 from groundwork.errors import InputError
 from trial.figures import forest
 from trial.register import established, reference
+from trial.watch import train
 from yolo_core import experiments
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
@@ -23,7 +24,6 @@ from yolo_core.detector.backbones import build_backbone
 from yolo_core.training import checkpoint, features, records
 from yolo_core.training.checkpoint import beside
 from yolo_core.training.records import read_run, write_run
-from yolo_core.training.train import train
 
 
 @contextlib.contextmanager

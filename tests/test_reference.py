@@ -11,7 +11,7 @@ from trial.register import reference, verdicts
 from trial.register.canary import canary, compare
 from yolo_core import experiments
 from yolo_core.experiments import EXPERIMENTS
-from yolo_core.training import train
+from yolo_core.training import step
 from yolo_core.training.records import write_run
 
 PLANNED = sorted({(name, arm) for name, arm, _ in reference.jobs()})
@@ -231,8 +231,8 @@ def test_rounding_may_grow_from_step_to_step(step, off, said):
 
 def test_a_learning_rate_a_hundredth_larger_is_no_rounding(monkeypatch):
     mse = canary("focal", "mse-conv", "pocket")
-    plain = train.rate_factor
-    monkeypatch.setattr(train, "rate_factor", lambda *given: 1.01 * plain(*given))
+    plain = step.rate_factor
+    monkeypatch.setattr(step, "rate_factor", lambda *given: 1.01 * plain(*given))
     assert compare(mse, canary("focal", "mse-conv", "pocket")) == "changed"
 
 

@@ -127,8 +127,8 @@ class Train:
         from dataclasses import replace
 
         from trial.planner.memory import fitting
+        from trial.watch import train
         from yolo_core import experiments
-        from yolo_core.training.train import train
 
         arm = self.arm or next(iter(experiments.experiment(self.experiment).arms))
         config = experiments.resolve(self.experiment, arm, self.profile, self.seed)

@@ -25,6 +25,7 @@ from voc_tree.tree import BASE
 from yolo_core.data.voc import VocData
 from yolo_core.detector.heads import logit
 from yolo_core.training.config import RARE, RunConfig, config_from_dict
+from yolo_core.training.observer import Observer
 from yolo_core.training.records import Run, read_run, run_key
 from yolo_core.training.train import train
 
@@ -358,27 +359,28 @@ def run(
     seed: int = 0,
     progress: bool = True,
     out: Path | None = None,
-    watch: Callable[[dict[str, pd.DataFrame]], None] | None = None,
+    observer: type[Observer] = Observer,
+    live: Callable[[dict[str, pd.DataFrame]], None] | None = None,
 ) -> Run:
     """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained, after the run that it
     starts from. Of several processes that ask for it at once, one trains it and the others wait.
 
-    out: train into this folder if it is not there yet, and keep no weights. watch: called with the probe's tables as they grow, or once
-    with those of a run that is loaded.
+    out: train into this folder if it is not there yet, and keep no weights. observer: what watches the training; a run that another one
+    has watched, or this one when its code was another, is trained again. live: called with what it has seen, as that grows.
     """
     config, data, code = resolve(name, arm, profile, seed), profile_data(profile, progress), training_code()
-    key = _key(config, profile, data, code)
+    key, eye = _key(config, profile, data, code), code_hash(modules(observer.__module__))
     folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
     with alone(folder):
-        if (folder / "record.json").exists():
-            found = read_run(folder)
-            if watch is not None:
-                watch({table: found.table(table) for table in (("conflict",) if config.anchor_free else ("terms", "cells"))})
-            return found
-        if out is not None and (out / "record.json").exists() and (found := read_run(out)).record["key"] == key:
-            return found  # trained, and not yet stored where it belongs
-        start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress)
-        return train(config, *data, out or folder, code=code, start=start, progress=progress, keep_weights=out is None, watch=watch)
+        for place in (folder, out):  # in `out`: trained, and not yet stored where it belongs
+            if place is not None and (place / "record.json").exists():
+                found = read_run(place)
+                if found.record["key"] == key and found.record.get("observer") == eye:
+                    observer(live).loaded(found)
+                    return found
+        start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress, observer=observer)
+        options = {"code": code, "start": start, "progress": progress, "keep_weights": out is None}
+        return train(config, *data, out or folder, observer=observer(live), **options)
 
 
 def finished(profile: str) -> list[Run]:

@@ -22,14 +22,15 @@ from torchvision.ops import FeaturePyramidNetwork
 from tqdm.auto import tqdm
 
 from groundwork.errors import InputError
+from trial.instruments.scored import of_detections
 from trial.register import reference
 from yolo_core import experiments
 from yolo_core.data.voc import VocData, loader
 from yolo_core.detector.backbones import Backbone, build_backbone
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import environment
-from yolo_core.training.scoring import of_detections, to_float
-from yolo_core.training.train import rate_factor
+from yolo_core.training.scoring import to_float
+from yolo_core.training.step import rate_factor
 
 STRIDES = (8, 16, 32)
 WIDTH = 128  # channels of the pyramid and the head: those of this package's own head for points

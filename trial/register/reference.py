@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT
+from trial import watch
 from trial.register.canary import canary, compare
 from trial.register.claims import CLAIMS
 from trial.register.kept import KEPT, keeps
@@ -164,7 +165,7 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
     # A run that others start from stays where they look for its weights.
     keep = f"{name}/{arm}" in {arm.get("start") for trial in experiments.EXPERIMENTS.values() for arm in trial.arms.values()}
     try:
-        run = experiments.run(name, arm, profile, seed, progress=False, out=None if keep else out)
+        run = watch.run(name, arm, profile, seed, progress=False, out=None if keep else out)
     except ArithmeticError as error:
         run = _failed(out, name, arm, profile, seed, error)
     _store(run, place(profile, name, arm, seed, records), profile)
