@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from trial.planner.memory import GIB, RESERVE_GIB, predict
-from trial.register import reference
+from trial.register import committed
 from trial.register.claims import CLAIMS, FLOOR, Claim, _ratio
 from trial.register.register_page import cards, told
 from trial.register.verdicts import (
@@ -268,7 +268,7 @@ def test_an_effect_of_other_figures_than_map_has_no_interval_over_images():
     assert finding.effect == pytest.approx(0.2) and finding.over_images is None
 
 
-STORED = {profile: [run.record for run in reference.stored(profile)] for profile in reference.JUDGED}
+STORED = {profile: [run.record for run in committed.stored(profile)] for profile in committed.JUDGED}
 DECIDED = [(profile, f.claim.id) for profile, some in STORED.items() for f in register(some) if f.verdict != "INCONCLUSIVE"]
 
 
@@ -297,11 +297,11 @@ def test_a_committed_verdict_follows_its_effect_and_nothing_else(profile, claim_
     assert {flipped, straight} == {"HOLDS", "FAILS"}
 
 
-@pytest.mark.parametrize("profile", reference.JUDGED)
+@pytest.mark.parametrize("profile", committed.JUDGED)
 def test_anybody_can_recompute_two_verdicts_from_the_records_in_a_dozen_lines(profile):
     """C1, recall below 0.5, and C2c, a ratio of mAPs below 0.5, by json, numpy and Student's quantile alone."""
-    found = {f.claim.id: f for f in reference.findings(profile)}
-    of = {f.parent.name: json.loads(f.read_text())["metrics"] for f in (reference.FOLDER / profile).glob("*/record.json")}
+    found = {f.claim.id: f for f in committed.findings(profile)}
+    of = {f.parent.name: json.loads(f.read_text())["metrics"] for f in (committed.FOLDER / profile).glob("*/record.json")}
     recall = {s: of.get(f"baseline-compressed-{s}", {}).get("cuts", {}).get("0.05", {}).get("recall") for s in range(20)}
     maps = {s: [of.get(f"focal-{arm}-{s}", {}).get("map") for arm in ("focal", "mse")] for s in range(20)}
     ratio = {s: None if None in pair else pair[0] / pair[1] for s, pair in maps.items()}

@@ -15,7 +15,7 @@ from book.press import publish
 from book.press.numbers import write_json
 from groundwork.errors import InputError
 from trial.figures import forest
-from trial.register import established, reference
+from trial.register import committed, established, reference
 from trial.watch import train
 from yolo_core import experiments
 from yolo_core.__main__ import main
@@ -218,7 +218,7 @@ def test_what_is_no_refusal_of_the_disk_is_not_hidden(monkeypatch):
     def broken(*_):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "a fault of the program")
 
-    monkeypatch.setattr(reference, "findings", broken)
+    monkeypatch.setattr(committed, "findings", broken)
     with pytest.raises(FileNotFoundError):
         main(["claims"])
 

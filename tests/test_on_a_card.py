@@ -21,7 +21,7 @@ from card.study import longest_first  # noqa: E402
 
 from groundwork.errors import InputError  # noqa: E402
 from trial import watch  # noqa: E402
-from trial.register import card, claims, reference, register_page, verdicts  # noqa: E402
+from trial.register import card, claims, committed, register_page, verdicts  # noqa: E402
 from yolo_core.data.voc import VocData  # noqa: E402
 from yolo_core.training import resident  # noqa: E402
 from yolo_core.training.config import RunConfig  # noqa: E402
@@ -153,7 +153,7 @@ def test_the_blocks_alive_at_the_peak_by_hand():
 
 def test_the_claims_whose_runs_take_longest_come_first(monkeypatch):
     took = {("baseline", "compressed"): 5.0, ("baseline", "full"): 50.0, ("transfer", "scratch"): 40.0, ("focal", "mse"): 1.0}
-    monkeypatch.setattr(reference, "seconds_by_arm", lambda profile: took)
+    monkeypatch.setattr(committed, "seconds_by_arm", lambda profile: took)
     order = longest_first("photographs")
     assert order[:2] == ["baseline/compressed", "baseline/full"] and order.index("transfer/scratch") < order.index("focal/focal")
     assert set(order) == {"/".join(arm) for claim in claims.CLAIMS for arm in claim.arms}

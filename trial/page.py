@@ -14,7 +14,7 @@ from torch import Tensor
 
 from groundwork.paths import data_folder
 from trial.figures import figures, remedy_figures
-from trial.register import comparisons, reference, replication, verdicts
+from trial.register import committed, comparisons, replication, verdicts
 from trial.register.comparisons import Arm
 from trial.register.verdicts import Finding
 from voc_tree.tree import BASE
@@ -30,7 +30,7 @@ class Page:
 
     def __init__(self, name: str, profile: str, seed: int = 0) -> None:
         self.name, self.profile, self.seed = name, profile, seed
-        self.sets = {name: reference.stored(of) for name, of in SETS.items()}
+        self.sets = {name: committed.stored(of) for name, of in SETS.items()}
         self.stored = self.sets["photographs" if profile == "photographs" else "EmojiVOC"]
 
     def by_arm(self, data: str = "EmojiVOC") -> dict[Arm, list[Run]]:

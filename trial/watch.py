@@ -110,7 +110,8 @@ class Instruments(Observer):
             inputs = to_float(images, training.fabric.device)
             found["accumulation_gap"] = gap(detector, training.loss, inputs, target, config.micro_batch, config.cache_features)
         found["resampled"] = scored.resampled(outputs, val_data.targets, config)
-        return found, self.tables() | {"scores": scored.cell_scores(outputs[:COMPARED], config), "detections": scored.shown(outputs, config)}
+        later = {"scores": scored.cell_scores(outputs[:COMPARED], config), "detections": scored.shown(outputs, config)}
+        return found, self.tables() | later
 
 
 def norms(curve: list[dict[str, Any]], clip_norm: float | None) -> dict[str, float]:

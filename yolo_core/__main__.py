@@ -272,16 +272,16 @@ class Claims:
     json: bool = False
 
     def __call__(self) -> int:
-        from trial.register import reference, register_page, verdicts
+        from trial.register import committed, register_page, verdicts
         from yolo_core import experiments
 
         data = experiments.profile_of(self.profile).data[0]
         if self.own:
             findings = verdicts.register((run.record for run in experiments.finished(self.profile)), data)
         else:
-            findings = reference.findings(self.profile)
-            for name, why in reference.foreign(self.profile).items():
-                print(f"{reference.records_folder(self.profile) / name}: passed over, {why}", file=sys.stderr)
+            findings = committed.findings(self.profile)
+            for name, why in committed.foreign(self.profile).items():
+                print(f"{committed.records_folder(self.profile) / name}: passed over, {why}", file=sys.stderr)
         print(dumps([f.to_dict() for f in findings]) if self.json else register_page.markdown(findings))
         return 0
 
@@ -295,12 +295,12 @@ class Forest:
 
     def __call__(self) -> int:
         from trial.figures import forest
-        from trial.register import reference
+        from trial.register import committed
 
         out = self.out or forest.FOLDER
         if not out.is_dir():
             raise InputError(f"{out}: expected a folder to draw into, and there is none; name another --out")
-        findings = [finding for profile in reference.JUDGED for finding in reference.findings(profile)]
+        findings = [finding for profile in committed.JUDGED for finding in committed.findings(profile)]
         print("\n".join(map(str, forest.write(out, findings))))
         return 0
 
@@ -322,7 +322,7 @@ class Reference:
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
 
     def __call__(self) -> int:
-        from trial.register import reference
+        from trial.register import committed, reference
 
         if self.check:
             found = reference.check(self.profile, self.records)
@@ -334,7 +334,7 @@ class Reference:
         if unknown := [arm for arm in self.arms if arm not in known]:
             raise InputError(f"--arms: there is no arm {unknown[0]!r}; name some of {', '.join(sorted(known))}")
         trained = reference.run_all(self.profile, self.most, self.workers, self.records, self.arms)
-        print(f"{trained} runs trained by this process; records in {reference.records_folder(self.profile, self.records)}")
+        print(f"{trained} runs trained by this process; records in {committed.records_folder(self.profile, self.records)}")
         return 0
 
 

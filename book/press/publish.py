@@ -83,12 +83,12 @@ def conclude(profile: str) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
     Its picture is drawn into the profile's folder `drawn`."""
     from trial.figures import forest
-    from trial.register import card, reference, register_page, released, verdicts
+    from trial.register import card, committed, register_page, released, verdicts
     from yolo_core import experiments
 
-    judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
+    judged = [finding for name in committed.JUDGED for finding in committed.findings(name)]
     own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
-    runs = {register_page.short(experiments.profile_of(name).data[0]): reference.stored(name) for name in reference.JUDGED}
+    runs = {register_page.short(experiments.profile_of(name).data[0]): committed.stored(name) for name in committed.JUDGED}
     forest.write(_made(BUILD / profile / "drawn"), judged)
     return {
         "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from groundwork.errors import InputError
 from trial.instruments.scored import of_detections
-from trial.register import reference
+from trial.register import committed, reference
 from yolo_core import experiments
 from yolo_core.data.voc import VocData, loader
 from yolo_core.detector.backbones import Backbone, build_backbone
@@ -140,7 +140,7 @@ def train_fcos(profile: str, seed: int = 97, max_steps: int | None = None, progr
 
 def place(profile: str) -> Path:
     """Where the committed score lies."""
-    return reference.records_folder(profile) / "established.json"
+    return committed.records_folder(profile) / "established.json"
 
 
 def stored(profile: str) -> dict[str, Any] | None:
@@ -149,7 +149,7 @@ def stored(profile: str) -> dict[str, Any] | None:
         return None
     record = json.loads(place(profile).read_text())
     train, val = experiments.profile_data(profile, progress=False)
-    return record if reference.same_scenes(record["data"], {"train": train.fingerprint, "val": val.fingerprint}) else None
+    return record if committed.same_scenes(record["data"], {"train": train.fingerprint, "val": val.fingerprint}) else None
 
 
 def told(record: dict[str, Any] | None) -> str:
