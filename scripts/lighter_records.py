@@ -14,7 +14,8 @@ import pandas as pd
 from groundwork.errors import InputError
 from trial.register import committed
 from trial.register.kept import KEPT, keeps
-from yolo_core.training.records import Run, write_table
+from yolo_core.training.records import Run
+from yolo_core.training.writing import write_table
 
 
 def parted(run: Run, profile: str) -> tuple[list[Path], list[Path]]:

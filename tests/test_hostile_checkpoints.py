@@ -20,9 +20,9 @@ from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
 from yolo_core.training.checkpoint import Checkpoints
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import write_run
 from yolo_core.training.step import Training
 from yolo_core.training.train import make_fabric
+from yolo_core.training.writing import write_run
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from trial.watch import train
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import Run, read_run, write_run, write_table
+from yolo_core.training.records import Run, read_run
+from yolo_core.training.writing import write_run, write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 # float64 that came from float32, as losses do, and float64 that did not; what is hard to write down.

@@ -13,7 +13,7 @@ from trial.register import established
 from trial.watch import Instruments, train
 from yolo_core.__main__ import main
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import write_run
+from yolo_core.training.writing import write_run
 
 CONFIG = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=1, effective_batch=4, micro_batch=4)
 RECORD = bench_record.Record({}, [], [], "not built here")

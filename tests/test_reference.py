@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from groundwork.locks import alone
+from trial import watch
 from trial.register import committed, reference, verdicts
 from trial.register.canary import canary, compare
 from yolo_core import experiments
 from yolo_core.experiments import EXPERIMENTS
 from yolo_core.training import step
-from yolo_core.training.records import write_run
+from yolo_core.training.writing import write_run
 
 PLANNED = sorted({(name, arm) for name, arm, _ in reference.jobs()})
 
@@ -35,7 +36,7 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setattr(committed, "FOLDER", tmp_path / "records")
     monkeypatch.setattr(reference, "BUILD", tmp_path / "build")
     monkeypatch.setattr(reference, "canary", lambda *_: {"digest": "d", "losses": [1.0]})
-    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(watch, "run", run)
     monkeypatch.setattr(experiments, "prepare_data", lambda *_: None)
     monkeypatch.setattr(experiments, "key_of", lambda *_: "k")
     monkeypatch.setattr(experiments, "profile_data", lambda *_, **__: (SimpleNamespace(fingerprint=state["data"]),) * 2)

@@ -17,7 +17,8 @@ from yolo_core import experiments
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import Run, read_run, write_run
+from yolo_core.training.records import Run, read_run
+from yolo_core.training.writing import write_run
 
 CONTINUED = [(name, arm) for name, trial in experiments.EXPERIMENTS.items() for arm, keys in trial.arms.items() if "start" in keys]
 
@@ -37,7 +38,7 @@ def reached(monkeypatch):
         return Run(Path(out), {"metrics": {"map": 0.0}, "steps": 1, "key": "k", "config": config.to_dict()})
 
     monkeypatch.setattr("trial.watch.train_alone", note)
-    monkeypatch.setattr(experiments, "train", note)
+    monkeypatch.setattr("yolo_core.training.train.train", note)
     return seen
 
 

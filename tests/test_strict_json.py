@@ -17,7 +17,8 @@ from trial.planner import memory
 from trial.register import committed, verdicts
 from trial.register.claims import CLAIMS
 from yolo_core.__main__ import main
-from yolo_core.training.records import read_run, write_run
+from yolo_core.training.records import read_run
+from yolo_core.training.writing import write_run
 
 
 def strict(text):

@@ -22,8 +22,9 @@ from yolo_core.training import step as step_module
 from yolo_core.training.calibration import recompute
 from yolo_core.training.config import RunConfig, config_from_dict
 from yolo_core.training.features import FeatureData
-from yolo_core.training.records import read_run, run_key
+from yolo_core.training.records import read_run
 from yolo_core.training.step import NonFiniteLoss, rate_factor
+from yolo_core.training.writing import run_key
 
 TINY = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=2, effective_batch=4, micro_batch=4, dropout=0.0)
 

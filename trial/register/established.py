@@ -21,6 +21,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
 from tqdm.auto import tqdm
 
+from groundwork.environment import environment
 from groundwork.errors import InputError
 from trial.instruments.scored import of_detections
 from trial.register import committed, reference
@@ -28,7 +29,6 @@ from yolo_core import experiments
 from yolo_core.data.voc import VocData, loader
 from yolo_core.detector.backbones import Backbone, build_backbone
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import environment
 from yolo_core.training.scoring import to_float
 from yolo_core.training.step import rate_factor
 

@@ -29,7 +29,10 @@ from trial.register.kept import KEPT, keeps
 from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, register
 from yolo_core import experiments
 from yolo_core.training.config import COARSEST, config_from_dict
-from yolo_core.training.records import Run, read_run, write_run
+from yolo_core.training.records import Run, read_run
+
+# In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
+from yolo_core.training.writing import write_run
 
 # In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
 # fine-tuning, the remedies; then what takes long or decides less, and last the two arms that take hours.

@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 from groundwork.code_hash import code_hash, modules
+from groundwork.environment import environment
 from groundwork.errors import InputError
 from yolo_core.data.augment import Augmented, Mosaic
 from yolo_core.data.voc import VocData, loader
@@ -26,9 +27,10 @@ from yolo_core.training.config import RunConfig
 from yolo_core.training.features import FeatureData
 from yolo_core.training.observer import Observer
 from yolo_core.training.precision import arithmetic
-from yolo_core.training.records import Run, environment, keep, read_run, run_key
+from yolo_core.training.records import Run, read_run
 from yolo_core.training.resident import resident
 from yolo_core.training.step import NonFiniteLoss, Training
+from yolo_core.training.writing import keep, run_key
 
 
 def train(
