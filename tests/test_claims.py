@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from groundwork.paths import ROOT
 from trial.planner.memory import GIB, RESERVE_GIB, predict
 from trial.register import committed
-from trial.register.claims import CLAIMS, FLOOR, Claim, _ratio
+from trial.register.claims import CLAIMS, FLOOR, Claim, ratio
 from trial.register.register_page import cards, told
 from trial.register.verdicts import (
     FRESH_SEEDS,
@@ -103,13 +104,13 @@ def test_a_claimed_range_holds_only_inside_it():
 
 
 def test_an_arm_at_the_floor_makes_its_claim_inconclusive_and_says_so():
-    floored = Claim(**{**vars(HALF), "effect": lambda a, b: _ratio(a["map"], b["map"] * FLOOR / 2)})
+    floored = Claim(**{**vars(HALF), "effect": lambda a, b: ratio(a["map"], b["map"] * FLOOR / 2)})
     finding = judge(floored, records(0.8, 0.81, 0.79))
     assert finding.verdict == "INCONCLUSIVE" and "floor" in finding.why and told(finding) == "at the floor"
 
 
 def test_what_more_seeds_could_decide_is_told_apart_from_what_they_could_not():
-    floored = Claim(**{**vars(HALF), "effect": lambda a, b: _ratio(a["map"], b["map"] * FLOOR / 2)})
+    floored = Claim(**{**vars(HALF), "effect": lambda a, b: ratio(a["map"], b["map"] * FLOOR / 2)})
     assert judge(HALF, records(0.2, 0.8, 0.5)).undecided
     assert not judge(HALF, records(0.8, 0.81, 0.79)).undecided, "it has its verdict"
     assert not judge(HALF, records(0.2, 0.8)).undecided, "it lacks seeds of the first round"
@@ -317,3 +318,11 @@ def test_anybody_can_recompute_two_verdicts_from_the_records_in_a_dozen_lines(pr
         if len(used) >= 3:
             verdict = "HOLDS" if np.mean(used) + half < 0.5 else "FAILS" if np.mean(used) - half > 0.5 else "INCONCLUSIVE"
             assert found[name].verdict == verdict
+
+
+def test_what_the_register_quotes_of_the_planner_is_what_it_says_today(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from planned import planned
+
+    stored = json.loads((ROOT / "records/planned.json").read_text())
+    assert stored["heads_gib"] == pytest.approx(planned()["heads_gib"], abs=1e-6)

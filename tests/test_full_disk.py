@@ -147,7 +147,7 @@ def test_a_cache_without_room_is_told_and_none_is_left(what, tmp_path):
 
 def test_targets_of_a_cache_without_room_are_told_as_its_pictures_are(tmp_path, monkeypatch):
     """safetensors wraps what the system says."""
-    from yolo_core.data import cache
+    from voc_tree import cache
 
     save = cache.save_file
 
