@@ -16,7 +16,6 @@ from tqdm import tqdm
 from bench import bench_ap, bench_decoding, bench_reading, bench_training
 from bench.bench_record import PEERS, Record, circumstances
 from bench.contest import Row, peer_module
-from book.press.execute import clock
 from emojivoc.emoji import scenes_per_second
 from groundwork.paths import BUILD
 
@@ -36,7 +35,10 @@ def book(build: Path = BUILD / "pocket") -> str:
     if not file.exists():
         return "not built here"
     left = json.loads(file.read_text(encoding="utf-8"))
-    return f"{clock(left['seconds'])}, with {left['ran']} of {left['notebooks']} notebooks run and {left['trained']} trainings made"
+    minutes, seconds = divmod(left["seconds"], 60)
+    return (
+        f"{minutes:.0f} min {seconds:.0f} s, with {left['ran']} of {left['notebooks']} notebooks run and {left['trained']} trainings made"
+    )
 
 
 def run() -> Record:

@@ -113,7 +113,7 @@ class Established:
     """Where the score goes; among the profile's reference records if not given."""
 
     def __call__(self) -> int:
-        from book.press.numbers import write_json
+        from groundwork.strict_json import write_json
         from trial.register import established
 
         out = _a_file(self.out or established.place(self.profile), {"detector", "metrics"})

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from bench import bench, bench_ap, bench_record, bench_training
+from bench import bench, bench_ap, bench_figures, bench_record, bench_training
 from bench.bench_record import Record
 from bench.contest import Growth, Row
 from groundwork.errors import InputError
-from trial.figures import bench_figures
 from yolo_core.__main__ import main
 from yolo_core.detector.metrics import voc_ap
 from yolo_core.training import compilation

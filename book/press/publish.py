@@ -21,14 +21,16 @@ from pathlib import Path
 
 from book.press.execute import clock, execute, tree_hash
 from book.press.notebook import ExecutionError, numbers_of, output
-from book.press.numbers import merge, write_json
+from book.press.numbers import merge
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT, runs_folder
+from groundwork.strict_json import write_json
 
 # Copied to where Sphinx reads. The package is there so that a page can show the line that computes its equation.
-STAGED = ("_config.yml", "_toc.yml", "book", *PACKAGES[:-1], "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
+ROOMS = tuple(package for package in PACKAGES if "." not in package)
+STAGED = ("_config.yml", "_toc.yml", "book", *ROOMS, "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
 UNWANTED = shutil.ignore_patterns("__pycache__", ".*", "*.ipynb")
 
 
