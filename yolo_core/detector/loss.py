@@ -134,8 +134,7 @@ class YoloLoss(nn.Module):
             "background": self.lambda_noobj * self._background(parts.confidence, background, cells),
             "class": (parts.classes[cells] - truth[:, 5:]).square().sum(),  # eq-class
         }
-        n = effective_batch or len(outputs)
-        return {name: term / n for name, term in terms.items()}  # eq-total is their sum
+        return {name: term / (effective_batch or len(outputs)) for name, term in terms.items()}  # eq-total
 
     def _box(
         self,
