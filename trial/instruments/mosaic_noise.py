@@ -82,8 +82,8 @@ def measure(
 
 
 def factors(measured: pd.DataFrame) -> pd.DataFrame:
-    """As how many times as large a batch mosaics act, a row a micro-batch, from what `measure`
-    has found: `gradient` by the trace of its covariance, `batchnorm_mean` and
+    """As how many times as large a batch mosaics act, a row a micro-batch, from what
+    `measure` has found: `gradient` by the trace of its covariance, `batchnorm_mean` and
     `batchnorm_variance` by their squared spreads (eq-simulated). 1 where they simulate
     nothing."""
     spreads = ["gradient_spread", "mean_spread", "variance_spread"]

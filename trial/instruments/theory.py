@@ -85,8 +85,8 @@ def flow(
     gamma: float = 2.0,
     lam: float = 0.5,
 ) -> Number:
-    """c at time t, from c0 > 0: exponential for the squared error (eq-flow-mse), algebraic for
-    the focal losses (eq-flow-focal)."""
+    """c at time t, from c0 > 0: exponential for the squared error (eq-flow-mse),
+    algebraic for the focal losses (eq-flow-focal)."""
     if reading == "mse" or gamma == 0:
         return c0 * np.exp(-2 * lam * np.asarray(t))
     return (c0**-gamma + gamma * _pace(reading, gamma, lam) * np.asarray(t)) ** (-1 / gamma)
@@ -125,11 +125,11 @@ def base_rate_floor(
     gamma: float = 2.0,
     lam: float = 0.5,
 ) -> float:
-    """Where one c for all predictors rests, a `share` of which answer for an object with this
-    target (eq-floor-rate).
+    """Where one c for all predictors rests, a `share` of which answer for an object with
+    this target (eq-floor-rate).
 
-    The root of (1 - share) gradient(c) + 2 share (c - target) = 0, which is increasing in c:
-    found by bisection on [0, target].
+    The root of (1 - share) gradient(c) + 2 share (c - target) = 0, which is increasing in
+    c: found by bisection on [0, target].
     """
     slope = READINGS[reading].gradient
     low, high = 0.0, target
@@ -143,8 +143,8 @@ def base_rate_floor(
 
 
 def literal_barrier() -> float:
-    """The drive, over 2 lam, above which the literal reading (gamma = 2) has no well near 0:
-    max of c (1 - c) (1 - 2c) (eq-barrier)."""
+    """The drive, over 2 lam, above which the literal reading (gamma = 2) has no well near
+    0: max of c (1 - c) (1 - 2c) (eq-barrier)."""
     return 1 / (6 * math.sqrt(3))
 
 

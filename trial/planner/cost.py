@@ -193,8 +193,8 @@ class Step:
 
     @property
     def seconds(self) -> float:
-        """eq-step-time: device, bus and Python work side by side, so that the slowest sets the
-        pace; the rest comes after."""
+        """eq-step-time: device, bus and Python work side by side, so that the slowest
+        sets the pace; the rest comes after."""
         return max(self.compute, self.data, self.launch) + self.update + self.exposed
 
 
@@ -226,8 +226,8 @@ def step(
 
 
 def all_reduce(size: float, machine: Machine, processes: int) -> float:
-    """Seconds until each of `processes` devices has the sum of all their gradients of `size`
-    bytes, around a ring (eq-all-reduce)."""
+    """Seconds until each of `processes` devices has the sum of all their gradients of
+    `size` bytes, around a ring (eq-all-reduce)."""
     return 2 * (processes - 1) / processes * size / machine.bandwidth(processes)
 
 

@@ -65,8 +65,8 @@ class Grid:
         """Column and row of the cell that answers for each xyxy box: the one that holds its
         centre (eq-cell).
 
-        A centre on the right or lower edge of the picture belongs to the last cell, not to one
-        outside.
+        A centre on the right or lower edge of the picture belongs to the last cell, not
+        to one outside.
         """
         return (xyxy_to_cxcywh(boxes)[:, :2] * self.S).long().clamp(0, self.S - 1)
 

@@ -37,8 +37,8 @@ def responsible(
     outputs: Float[Tensor, "n s s k"],
     target: Float[Tensor, "n s s t"],
 ) -> Assigned:
-    """The predictor with the highest IoU with the object; where every IoU is 0, the one with
-    the smallest RMSE, as darknet has it (eq-responsible)."""
+    """The predictor with the highest IoU with the object; where every IoU is 0, the one
+    with the smallest RMSE, as darknet has it (eq-responsible)."""
     parts = grid.split(outputs)
     cells = target[..., 0] > 0
     truth = grid.target_boxes(target)[cells][:, None]  # o 1 4
@@ -50,11 +50,11 @@ def responsible(
 
 
 def signed_root(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """sign(x) sqrt(|x|), with |x| kept from falling below ROOT_FLOOR so that the slope stays
-    finite (eq-root-slope).
+    """sign(x) sqrt(|x|), with |x| kept from falling below ROOT_FLOOR so that the slope
+    stays finite (eq-root-slope).
 
-    Below the floor the root is replaced by the straight line through 0 of the floor's height,
-    so an exact 0 still feels a slope.
+    Below the floor the root is replaced by the straight line through 0 of the floor's
+    height, so an exact 0 still feels a slope.
     """
     size = x.abs()
     root = x.sign() * size.clamp(min=ROOT_FLOOR).sqrt()
@@ -124,7 +124,8 @@ class YoloLoss(nn.Module):
         confidence = parts.confidence[cells][chosen]  # o
         quality = assigned.iou.detach() if self.detach_iou else assigned.iou
 
-        background = torch.ones_like(parts.confidence, dtype=torch.bool)  # n s s b: eq-background's sum
+        # n s s b: the predictors that the sum of eq-background is over.
+        background = torch.ones_like(parts.confidence, dtype=torch.bool)
         background[cells] = ~chosen if self.spare_noobj else False
 
         centre, size = parts.centre[cells][chosen], parts.size[cells][chosen]  # o 2
@@ -144,7 +145,8 @@ class YoloLoss(nn.Module):
     ) -> Tensor:
         """Squared error of centres (eq-centre) and of the roots of sizes (eq-size)."""
         root = size if self.grid.size == "root" else signed_root(size)
-        return (centre - truth[:, 1:3]).square().sum() + (root - truth[:, 3:5].sqrt()).square().sum()
+        size_error = (root - truth[:, 3:5].sqrt()).square().sum()
+        return (centre - truth[:, 1:3]).square().sum() + size_error
 
     def _object(self, c: Float[Tensor, "o"], quality: Float[Tensor, "o"]) -> Tensor:
         """Confidence against IoU (eq-object)."""
@@ -176,8 +178,8 @@ class YoloLoss(nn.Module):
                 return self._quality_focal(c, torch.zeros_like(c))
 
     def _coupled(self, c: Float[Tensor, "n s s b"], cells: Bool[Tensor, "n s s"]) -> Tensor:
-        """The released reduction (eq-coupled): for each predictor slot j, W_j (W_j + O_j), with
-        sums over the whole batch."""
+        """The released reduction (eq-coupled): for each predictor slot j, W_j (W_j +
+        O_j), with sums over the whole batch."""
         w = c[~cells].square().sum(0)  # b: background cells
         o = (c[cells] - 1).square().sum(0)  # b: object cells, both predictors
         return (w * (w + o)).sum()

@@ -34,8 +34,8 @@ def distribution_focal(
     logits: Float[Tensor, "p 4 k"],
     distance: Float[Tensor, "p 4"],
 ) -> Float[Tensor, "p"]:
-    """Cross-entropy with the two bins around each distance, weighted by nearness, mean over the
-    four sides (Li et al., 2020, equation 6).
+    """Cross-entropy with the two bins around each distance, weighted by nearness, mean
+    over the four sides (Li et al., 2020, equation 6).
 
     Distances are in strides; those beyond the bins are moved to the last (eq-dfl).
     """
