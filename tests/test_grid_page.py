@@ -3,7 +3,6 @@
 The HTML is what trial/figures/playground.py gives the notebook; script and style stand where the book has them. The book need not be built.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ import pytest
 import test_pages
 import torch
 from axe import violations
+from lone_page import lone_page
 from playwright.sync_api import Page
 from test_pages import FAULTS, WIDTHS, watch
 
@@ -24,7 +24,6 @@ from yolo_core.detector.grid import Grid
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 browser = test_pages.browser  # the fixture
 
-ROOT = Path(__file__).resolve().parents[1]
 GRID = Grid()
 LABELS = torch.tensor([CLASSES.index(thing.label) for thing in THINGS])
 BOXES = "[...document.querySelectorAll('.play-object')].map(({ dataset }) => dataset.box.split(' ').map(value => Math.fround(value)))"
@@ -42,16 +41,9 @@ DRAWN = """() => {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An html root with one page, notebooks/page.html."""
+    """An html root with one page, page/page.html."""
     root = tmp_path_factory.mktemp("grid")
-    (root / "notebooks").mkdir()
-    shutil.copytree(ROOT / "book/_static", root / "_static")
-    head = f'<meta charset="utf-8"><title>Grid</title><link rel="icon" href="{test_pages.DOT}">'
-    head += '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="../_static/book.css">'
-    head += '<style>[data-theme="dark"] { color: #ddd; background: #111 }</style>'
-    body = f'<main><article class="bd-article"><h1>Grid</h1>{playground().data}</article></main>'
-    html = f'<!doctype html><html lang="en" data-theme="light"><head>{head}</head><body>{body}</body></html>'
-    (root / "notebooks/page.html").write_text(html)
+    lone_page(root, "Grid", playground().data)
     return root
 
 
@@ -67,7 +59,7 @@ def page(request, browser, address) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": request.param, "height": 900}, has_touch=request.param == WIDTHS[1])
     said = watch(page, urlsplit(address).netloc)
     try:
-        page.goto(f"{address}/notebooks/page.html", wait_until="load")
+        page.goto(f"{address}/page/page.html", wait_until="load")
         yield page
         assert said + page.evaluate(FAULTS) == []
     finally:
@@ -101,7 +93,7 @@ def holds(page: Page) -> None:
 def test_it_opens_as_python_drew_it_and_the_person_is_lost(page, browser, address):
     """Not a letter of the drawing differs with the script and without, but for what only a script can use."""
     plain = browser.new_context(java_script_enabled=False).new_page()
-    plain.goto(f"{address}/notebooks/page.html", wait_until="load")
+    plain.goto(f"{address}/page/page.html", wait_until="load")
     still = plain.evaluate(DRAWN)
     assert not plain.locator("#play-help").is_visible() and plain.locator("#play-list").is_visible()
     plain.context.close()
@@ -170,7 +162,7 @@ def test_a_box_stays_in_the_picture_and_can_be_caught_again(page):
 def test_a_finger_moves_an_object(browser, address):
     context = browser.new_context(viewport={"width": 390, "height": 900}, has_touch=True, is_mobile=True)
     page = context.new_page()
-    page.goto(f"{address}/notebooks/page.html", wait_until="load")
+    page.goto(f"{address}/page/page.html", wait_until="load")
     before, side = boxes(page), page.locator("#play-picture").bounding_box()["width"]
     x, y = grip(page, "bird", "circle")
     finger = context.new_cdp_session(page)
@@ -215,7 +207,7 @@ def test_nothing_grave_bars_the_way_to_it(page):
 def test_it_works_from_a_folder_without_a_server(browser, folder):
     page = browser.new_page()
     said = watch(page, "")
-    page.goto((folder / "notebooks/page.html").as_uri(), wait_until="load")
+    page.goto((folder / "page/page.html").as_uri(), wait_until="load")
     holds(page)
     page.close()
     assert said == []

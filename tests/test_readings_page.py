@@ -1,14 +1,13 @@
 """The figure of every reading's gradient on the loss page: its table is theory's and the loss's own, and a slider reads it off, offline."""
 
 import re
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import test_pages
 import torch
 from axe import violations
+from lone_page import lone_page
 from test_pages import FAULTS, WIDTHS, watch
 
 from trial.figures import readings
@@ -16,7 +15,6 @@ from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss
 
 browser = test_pages.browser  # the fixture
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("reading", [name for name in readings.STYLES if name != "focal-coupled"])
@@ -38,17 +36,11 @@ def test_the_coded_reading_is_the_squared_errors_times_its_sums():
 @pytest.mark.browser
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_key_moves_the_mark_and_the_gradients_are_read_off(browser, tmp_path, width):
-    (tmp_path / "book").mkdir()
-    shutil.copytree(ROOT / "book/_static", tmp_path / "_static")
-    head = f'<meta charset="utf-8"><title>Readings</title><link rel="icon" href="{test_pages.DOT}">'
-    head += '<link rel="stylesheet" href="../_static/book.css"><style>[data-theme="dark"] { color: #ddd; background: #111 }</style>'
-    body = f'<main><article class="bd-article"><h1>Readings</h1>{readings.html()}</article></main>'
-    html = f'<!doctype html><html lang="en" data-theme="light"><head>{head}</head><body>{body}</body></html>'
-    (tmp_path / "book/page.html").write_text(html)
-    still = re.findall(r"<strong>([^<]*)</strong>", html)
+    file = lone_page(tmp_path, "Readings", readings.html())
+    still = re.findall(r"<strong>([^<]*)</strong>", file.read_text())
     page = browser.new_page(viewport={"width": width, "height": 900})
     said = watch(page, "")
-    page.goto((tmp_path / "book/page.html").as_uri(), wait_until="load")
+    page.goto(file.as_uri(), wait_until="load")
     told = page.locator("#readings-key strong")
     assert [float(text) for text in told.all_inner_texts()] == [float(text) for text in still]
     page.keyboard.press("Tab")
