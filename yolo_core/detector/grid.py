@@ -78,14 +78,18 @@ class Grid:
         lost[first] = False
         return lost
 
-    def encode(self, targets: Sequence[dict], keep_difficult: bool = False) -> Float[Tensor, "n s s k"]:
+    def encode(
+        self,
+        targets: Sequence[dict],
+        keep_difficult: bool = False,
+    ) -> Float[Tensor, "n s s k"]:
         """Targets `{boxes xyxy, labels, difficult}` to a tensor of k = 5 + C numbers a cell:
         flag, x, y, width, height, one-hot class.
 
-        An object belongs to the cell that holds its centre. A cell has room for one object: the
-        first listed stays, later ones are lost, which is where `ceiling` comes from. Objects
-        marked `difficult` are left out unless `keep_difficult`. Width and height are stored as
-        they are (no root), the centre as `self.centre` says.
+        An object belongs to the cell that holds its centre. A cell has room for one object:
+        the first listed stays, later ones are lost, which is where `ceiling` comes from.
+        Objects marked `difficult` are left out unless `keep_difficult`. Width and height
+        are stored as they are (no root), the centre as `self.centre` says.
         """
         boxes = torch.cat([t["boxes"] for t in targets]).float()
         labels = torch.cat([t["labels"] for t in targets])
@@ -171,12 +175,13 @@ class Grid:
         detections = []
         for image_boxes, image_scores in zip(boxes, scores, strict=True):
             predictor, label = (image_scores > score_threshold).nonzero(as_tuple=True)
-            detections.append(suppress(image_boxes[predictor], image_scores[predictor, label], label, nms_iou))
+            found = image_boxes[predictor], image_scores[predictor, label], label
+            detections.append(suppress(*found, nms_iou))
         return detections
 
     def perfect_outputs(self, target: Float[Tensor, "n s s k"]) -> Float[Tensor, "n s s d"]:
-        """The outputs that say exactly what a target holds: confidence 1 on the first predictor
-        of each object's cell."""
+        """The outputs that say exactly what a target holds: confidence 1 on the first
+        predictor of each object's cell."""
         size = target[..., 3:5].sqrt() if self.size == "root" else target[..., 3:5]
         first = torch.cat([target[..., 1:3], size, target[..., :1]], -1)
         spare = torch.zeros_like(first).repeat_interleave(self.B - 1, -1)
