@@ -84,7 +84,7 @@ def prepare(profile: str) -> None:
 def conclude(profile: str) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
     Its picture is drawn into the profile's folder `drawn`."""
-    from trial.figures import forest
+    from trial.figures import forest, readings
     from trial.register import card, committed, register_page, released, verdicts
     from yolo_core import experiments
 
@@ -95,6 +95,7 @@ def conclude(profile: str) -> dict[str, dict]:
     return {
         "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
         | {"forest": forest.html(judged), "released": released.table(runs)},
+        "readings": {"figure": readings.html()},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),
         "card": card.told(),

@@ -82,10 +82,13 @@ def measure(
 
 
 def factors(measured: pd.DataFrame) -> pd.DataFrame:
-    """As how many times as large a batch mosaics act, a row a micro-batch, from what `measure` has found: `gradient` by the trace of
-    its covariance, `batchnorm_mean` and `batchnorm_variance` by their squared spreads. 1 where they simulate nothing; see eq-simulated."""
-    pairs = measured.pivot(index="micro_batch", columns="mosaic", values=["gradient_spread", "mean_spread", "variance_spread"])
-    ratios = {name: pairs[name][False] / pairs[name][True] for name in ("gradient_spread", "mean_spread", "variance_spread")}
+    """As how many times as large a batch mosaics act, a row a micro-batch, from what
+    `measure` has found: `gradient` by the trace of its covariance, `batchnorm_mean` and
+    `batchnorm_variance` by their squared spreads (eq-simulated). 1 where they simulate
+    nothing."""
+    spreads = ["gradient_spread", "mean_spread", "variance_spread"]
+    pairs = measured.pivot(index="micro_batch", columns="mosaic", values=spreads)
+    ratios = {name: pairs[name][False] / pairs[name][True] for name in spreads}
     found = {
         "gradient": ratios["gradient_spread"],
         "batchnorm_mean": ratios["mean_spread"] ** 2,

@@ -233,8 +233,10 @@ class ConflictProbe:
         weights = [p for p in shared.parameters() if p.requires_grad]
         sides = (("box", "distribution"), ("object", "background"))
         values = (factor * sum(terms[n] for n in names if n in terms) for names in sides)
-        box, score = (torch.cat([g.flatten() for g in torch.autograd.grad(v, weights, retain_graph=True)]) / factor for v in values)
-        row = {"cosine": torch.nn.functional.cosine_similarity(box, score, dim=0), "box": box.norm(), "score": score.norm()}
+        gradients = (torch.autograd.grad(value, weights, retain_graph=True) for value in values)
+        box, score = (torch.cat([g.flatten() for g in found]) / factor for found in gradients)
+        cosine = torch.nn.functional.cosine_similarity(box, score, dim=0)  # eq-conflict
+        row = {"cosine": cosine, "box": box.norm(), "score": score.norm()}
         row = {name: value.item() for name, value in row.items()}
         if all(math.isfinite(value) for value in row.values()):
             self._rows.append({"step": step, **row})
