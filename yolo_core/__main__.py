@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from groundwork.errors import REFUSALS, InputError, writing
+from groundwork.answer import answer, at_home, mend_streams
+from groundwork.errors import InputError, writing
 from groundwork.paths import checkout
 from groundwork.strict_json import dumps
 
@@ -537,25 +538,10 @@ IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Pdf, Links, Exerc
 
 def main(args: list[str] | None = None) -> int:
     """Run a command; the exit status."""
-    command = tyro.cli(Command, prog="yolo-core", args=args, description="YOLOv1 on trial.")
-    try:
-        if isinstance(command, IN_A_CHECKOUT):
-            checkout()
-        return command()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # where a command had nothing better to say of it
-        if error.errno not in REFUSALS:
-            raise
-        print(
-            f"error: {error.filename or 'the disk'}: cannot be read or written ({error.strerror}); free some space or ask for the right",
-            file=sys.stderr,
-        )
-        return 2
-    except ArithmeticError as error:  # a loss that is no number: train.NonFiniteLoss
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    mend_streams()
+    words = at_home(sys.argv[1:] if args is None else args)
+    command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
+    return answer(lambda: (checkout() if isinstance(command, IN_A_CHECKOUT) else None, command())[1])
 
 
 if __name__ == "__main__":
