@@ -69,7 +69,7 @@ def tracked() -> int:
 
 def site(file: Path, python: str) -> None:
     """The packages, as they lie in site-packages, in one archive: hundreds of small drawings compress better together."""
-    pins = dict(line.strip().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
+    pins = dict(line.strip().split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
     with tempfile.TemporaryDirectory() as folder:
         wanted = [f"{name}=={pins[name]}" for name in WHEELS]
         platforms = [argument for name in PLATFORMS for argument in ("--platform", name)]
@@ -141,7 +141,7 @@ def unpack_pictures(package: Path, root: Path) -> None:
         for folder in ("JPEGImages", "Annotations", SPLITS):
             (root / BASE / folder).mkdir(parents=True, exist_ok=True)
         for name, split in about.items():
-            (root / BASE / SPLITS / f"{name}.txt").write_text("\n".join(split["ids"]) + "\n")
+            (root / BASE / SPLITS / f"{name}.txt").write_text("\n".join(split["ids"]) + "\n", encoding="utf-8")
             for each in split["ids"]:
                 (root / BASE / "JPEGImages" / f"{each}.jpg").touch()
                 (root / BASE / "Annotations" / f"{each}.xml").touch()

@@ -1,4 +1,4 @@
-"""The bench: its rows, that the peers do the same work, how much of it ours leaves out; the record it leaves, and the page that shows it."""
+"""The bench: its rows, that the peers do the same work, how much of it ours leaves out; the record it leaves, its page."""
 
 import json
 import math

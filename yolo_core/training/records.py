@@ -131,7 +131,7 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
             if not table.empty:
                 write_table(table, draft / f"{name}.parquet")
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
-        (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n")
+        (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:
