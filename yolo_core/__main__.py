@@ -135,7 +135,10 @@ class Train:
         config = experiments.resolve(self.experiment, arm, self.profile, self.seed)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
-        holder = next(folder for folder in self.out.absolute().parents if folder.exists())
+        out = Path(os.path.realpath(self.out))  # where a link leads
+        if Path.cwd().is_relative_to(out) or os.path.ismount(out):  # a finished run is moved to its place, which is neither
+            raise InputError(f"{self.out}: is the current folder, one around it, or a disk; name a folder inside it, --out {self.out / 'run'}")
+        holder = next(folder for folder in out.parents if folder.exists())
         if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
             raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
         if self.max_steps is not None and self.max_steps < 1:
@@ -151,7 +154,7 @@ class Train:
         start = self._start(config)
         splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
-        run = train(config, *splits, self.out, code=experiments.training_code(), start=start, resume=self.resume, **options)
+        run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
@@ -193,7 +196,7 @@ def _a_file(out: Path, keys: set[str]) -> Path:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
     try:
-        renewed = not out.exists() or keys <= set(json.loads(out.read_text(encoding="utf-8")))
+        renewed = not os.path.lexists(out) or keys <= set(json.loads(out.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         renewed = False
     if not renewed:
