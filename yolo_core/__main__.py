@@ -137,7 +137,8 @@ class Train:
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
         out = Path(os.path.realpath(self.out))  # where a link leads
         if Path.cwd().is_relative_to(out) or os.path.ismount(out):  # a finished run is moved to its place, which is neither
-            raise InputError(f"{self.out}: is the current folder, one around it, or a disk; name a folder inside it, --out {self.out / 'run'}")
+            inside = f"name a folder inside it, --out {self.out / 'run'}"
+            raise InputError(f"{self.out}: is the current folder, one around it, or a disk's own; {inside}")
         holder = next(folder for folder in out.parents if folder.exists())
         if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
             raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
