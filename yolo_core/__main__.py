@@ -244,6 +244,8 @@ class Predict:
 
         if not self.images:
             raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
+        if not 0 <= self.score_threshold <= 1:
+            raise InputError(f"--score-threshold must be from 0 to 1, as scores are; got {self.score_threshold:g}")
         detector, config = detect.load(self.run)
         found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold, self.force)
         print(f"{self.out}: {len(self.images)} pictures, {sum(len(f['boxes']) for f in found)} boxes at score >= {self.score_threshold}")
@@ -354,7 +356,7 @@ class Established:
     """Where the score goes; among the profile's reference records if not given."""
 
     def __call__(self) -> int:
-        from book.press.numbers import write_json
+        from groundwork.strict_json import write_json
         from trial.register import established
 
         out = _a_file(self.out or established.place(self.profile), {"detector", "metrics"})

@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from groundwork.errors import InputError
+from groundwork.files import shared
 from groundwork.paths import ROOT
 from groundwork.strict_json import dumps, nan_for_null
 from groundwork.versions import versions
@@ -131,6 +132,7 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
             if not table.empty:
                 write_table(table, draft / f"{name}.parquet")
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
+        shared(draft / "weights.safetensors")
         (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
