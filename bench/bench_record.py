@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.contest import Growth, Row
-from book.press.numbers import write_json
 from groundwork.errors import InputError
 from groundwork.paths import ROOT
+from groundwork.strict_json import write_json
 from groundwork.versions import versions
 
 FILE = ROOT / "records" / "bench.json"

@@ -1,7 +1,7 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
-Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name) and
-`in_place_of` (a folder built aside).
+Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
+`in_place_of` (a folder built aside) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -157,7 +157,7 @@ def in_place_of(out: Path) -> Iterator[Path]:
             for entry in list(folder.iterdir()):
                 os.replace(entry, out / entry.name)
         else:
-            folder.chmod(0o777 & ~_umask())  # mkdtemp's are for their owner alone
+            shared(folder)
             os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -166,8 +166,8 @@ def in_place_of(out: Path) -> Iterator[Path]:
                 place.rmdir()
 
 
-def _umask() -> int:
-    """The rights that this process withholds from what it makes. Windows knows none; there is no way but to set them."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def shared(path: Path) -> None:
+    """Give a folder or a file the rights that this process leaves to others: mkdtemp and safetensors make theirs for their owner alone."""
+    withheld = os.umask(0o077)  # to set it is the only way to ask
+    os.umask(withheld)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~withheld)

@@ -1,16 +1,30 @@
 """JSON as every program reads it: Python's own writer puts NaN and Infinity, which no other takes.
 
-Inside: `dumps`, `nan_for_null`.
+Inside: `dumps`, `write_json`, `nan_for_null`.
 """
 
 import json
 import math
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 
 def dumps(value: Any, **options: Any) -> str:
     """`value` as JSON of one space's indent, null in the place of NaN and of what is infinite. options: those of `json.dumps`."""
     return json.dumps(_finite(value), indent=1, allow_nan=False, **options)
+
+
+def write_json(file: Path, value: object) -> None:
+    """Written whole or not at all: to a temporary name, then moved. Keys sorted, so that equal content is equal bytes."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        with suppress(OSError):  # gone, or never there
+            temporary.unlink()
 
 
 def _finite(value: Any) -> Any:

@@ -12,8 +12,8 @@ from test_nothing_overwritten import CONFIG, RECORD, contents
 
 from bench import bench
 from book.press import publish
-from book.press.numbers import write_json
 from groundwork.errors import InputError
+from groundwork.strict_json import write_json
 from trial.figures import forest
 from trial.register import established, reference
 from yolo_core import experiments

@@ -1,6 +1,9 @@
 """Where what is made goes: through links, not onto a disk's root or the current folder, with the rights that the user gives."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers_voc import picture, write_tree
@@ -17,6 +20,7 @@ from yolo_core.training.config import config_from_dict
 from yolo_core.training.records import read_run
 from yolo_core.training.train import train
 
+ROOT = Path(__file__).resolve().parents[1]
 TRAIN = ["train", "baseline", "--arm", "conv", "--profile", "smoke"]
 
 
@@ -82,6 +86,47 @@ def test_a_single_picture_to_score_on_and_fewer_to_train_on_than_a_batch_are_eno
     splits = [VocData(root, split, CONFIG.image_size) for split in ("train", "val")]
     run = train(CONFIG, *splits, tmp_path / "run", code="c", progress=False)
     assert run.record["steps"] == 1 and run.metrics["images"] == 1
+
+
+def test_who_may_read_a_run_and_a_cache_is_for_the_umask_to_say(tmp_path):
+    """safetensors makes its files for their owner alone: nobody else in a class or a laboratory could read the weights."""
+    before = os.umask(0o022)
+    try:
+        root = write_tree(tmp_path / "tree", train=4, val=2)
+        splits = [VocData(root, split, CONFIG.image_size) for split in ("train", "val")]
+        train(CONFIG, *splits, tmp_path / "run", code="c", progress=False)
+    finally:
+        os.umask(before)
+    rights = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name: f"{mode:o}" for name, mode in rights.items() if mode != 0o644} == {}
+    assert "run/weights.safetensors" in rights and any(name.endswith("targets.safetensors") for name in rights)
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "2"), ("WORLD_SIZE", "two"), ("WORLD_SIZE", ""), ("WORLD_SIZE", "0")])
+def test_a_number_of_processes_left_by_another_program_is_told(tmp_path, tree, monkeypatch, capsys, name, value):
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv(name, value)
+    assert train_to(tmp_path / "run", tree) == 2
+    assert f"unset {name}" in (said := capsys.readouterr().err) or "unset it" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", ["nan", "7", "-0.1"])
+def test_a_score_to_show_boxes_from_is_a_score(tmp_path, untrained, capsys, share):  # noqa: F811
+    words = ["predict", str(untrained), str(picture(tmp_path / "a.jpg")), "--out", str(tmp_path / "out"), f"--score-threshold={share}"]
+    assert main(words) == 2 and not (tmp_path / "out").exists()
+    assert "--score-threshold must be from 0 to 1" in capsys.readouterr().err
+
+
+def test_figures_are_drawn_in_our_style_whatever_the_readers_matplotlib_is_told(tmp_path):
+    """usetex without LaTeX failed every drawing; and a backend that there is none of is told."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.format: pdf\n")
+    look = "import trial.figures, matplotlib; print(matplotlib.rcParams['text.usetex'], matplotlib.rcParams['savefig.format'])"
+    here = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, env=here, capture_output=True, text=True)
+    assert done.stdout == "False png\n", done.stderr
+    done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, env=here | {"MPLBACKEND": "x"}, capture_output=True, text=True)
+    assert "InputError: MPLBACKEND=x: Matplotlib refuses it" in done.stderr
 
 
 @pytest.mark.parametrize(("seed", "said"), [(-1, "at least 0"), (2**63, "below 2.63"), (10**30, "below 2.63")])

@@ -1,10 +1,11 @@
 """pyproject.toml, constraints.txt and environment.yml say one thing, and the environment that runs the tests is that one."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,31 @@ def test_data_files_of_the_package_are_found_beside_its_modules():
     """A wheel of the package folder carries them: nothing excludes *.json or *.gz, and none lies outside the package."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert build == {"packages": list(PACKAGES[:-1])}, "all but the book's own machinery, which works in a checkout alone"
+
+
+def imported(module: Path) -> set[str]:
+    """The packages that a module of ours needs to be imported: what stands at its top."""
+    names: set[str] = set()
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names
+
+
+def test_what_the_wheel_imports_is_in_the_wheel_or_among_its_dependencies():
+    """Not in an extra, and not in the book's machinery: a plain install has neither."""
+    declared_names = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    brought = packages_distributions()
+    lacking = {}
+    for folder in PACKAGES[:-1]:
+        for module in sorted((ROOT / folder).rglob("*.py")):
+            foreign = {name for name in imported(module) if name not in PACKAGES[:-1]}
+            missing = {name for name in foreign if not {canonicalize_name(d) for d in brought.get(name, [])} & declared_names}
+            if missing:
+                lacking[str(module.relative_to(ROOT))] = missing
+    assert lacking == {}
 
 
 def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess:

@@ -13,10 +13,10 @@ import pytest
 from book.press import numbers, publish
 from book.press.execute import data_key, execute, source_key
 from book.press.notebook import ExecutionError, _clean
-from book.press.numbers import write_json
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
+from groundwork.strict_json import write_json
 from yolo_core.__main__ import main as command_line
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,12 +10,11 @@ number deserves is decided where it is known, not where it is read. A page that 
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from groundwork.errors import InputError
 from groundwork.paths import BUILD
-from groundwork.strict_json import dumps
+from groundwork.strict_json import write_json
 
 # {{ group.items }} would print a dict's method, not the number; "env" is MyST's own.
 TAKEN = frozenset(dir(dict)) | {"env"}
@@ -49,17 +48,6 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
         groups[file.stem] = json.loads(file.read_text(encoding="utf-8"))
         sources[file.stem] = file
     return groups
-
-
-def write_json(file: Path, value: object) -> None:
-    """Written whole or not at all: to a temporary name, then moved. Keys sorted, so that equal content is equal bytes."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(file)
-    finally:
-        with suppress(OSError):  # gone, or never there
-            temporary.unlink()
 
 
 def _check(where: str, value: object) -> None:

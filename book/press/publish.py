@@ -19,13 +19,15 @@ from importlib.metadata import files as files_of
 from importlib.util import find_spec
 from pathlib import Path
 
-from book.press.execute import clock, execute, tree_hash
+from book.press.execute import execute, tree_hash
 from book.press.notebook import ExecutionError, numbers_of, output
-from book.press.numbers import merge, write_json
+from book.press.numbers import merge
+from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT, runs_folder
+from groundwork.strict_json import write_json
 
 # Copied to where Sphinx reads. The package is there so that a page can show the line that computes its equation.
 STAGED = ("_config.yml", "_toc.yml", "book", *PACKAGES[:-1], "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
