@@ -28,8 +28,8 @@ CALLS = {  # target: the words of its last call
     "lint": "<-m><ruff><check><--quiet><.>",
     "unit": "<-m><pytest>.*<tests>",
     "notebooks": "<-m><pytest>.*<notebooks>",
-    "pages": "<-m><pytest>.*<browser>.*",
-    "test": "<-m><pytest>.*<browser>.*",
+    "pages": "<-m><book.press.browser>",
+    "test": "<-m><book.press.browser>",
     "venv": "<-m><pip><install>.*",
 }
 
