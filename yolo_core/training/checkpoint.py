@@ -19,6 +19,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -50,7 +51,7 @@ class Checkpoints:
             (draft / "digests.json").write_text(json.dumps({"key": self.key, **digests}), encoding="utf-8")
             shutil.rmtree(self.folder / str(step), ignore_errors=True)
             draft.rename(self.folder / str(step))
-        except (OSError, RuntimeError) as error:  # safetensors and torch wrap what the system says
+        except (OSError, RuntimeError, SafetensorError) as error:  # safetensors and torch wrap what the system says
             earlier = self._steps()
             good = f"the one of step {earlier[-1]} is good" if earlier else "there is none before it"
             warnings.warn(f"{self.folder}: the checkpoint of step {step} could not be written ({error}); {good}", stacklevel=2)
