@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from groundwork.errors import InputError
     from yolo_core import experiments
 
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "_build" / "card")
     parser.add_argument("--quality", type=int, default=50, help="of WebP, 1 to 100")
     parser.add_argument("--python", default="3.12", help="the version there")

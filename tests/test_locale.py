@@ -42,6 +42,29 @@ def test_what_opens_a_text_without_its_encoding_is_found():
     ]
 
 
+UNIX = {"fork", "setsid", "getuid", "geteuid", "killpg", "getloadavg", "sched_getaffinity", "statvfs", "sysconf", "uname", "chown"}
+
+
+def unix_only(source: str) -> set[str]:
+    """What a module needs and only Unix has: modules, and functions of `os` that it does not ask for first."""
+    names = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog"}
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= names & {getattr(node, "module", None), *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Attribute) and node.attr in UNIX and getattr(node.value, "id", "") == "os":
+            found |= set() if f'hasattr(os, "{node.attr}")' in source else {node.attr}
+    return found
+
+
+def test_no_package_needs_what_only_unix_has():
+    packages = [module for module in MODULES if module.parts[0] not in ("scripts", "book")]
+    found = {str(module): unix_only((ROOT / module).read_text(encoding="utf-8")) for module in packages}
+    assert {module: needs for module, needs in found.items() if needs} == {}
+    lines = ("import fcntl", "from resource import x", "os.fork()", 'if hasattr(os, "setsid"): os.setsid()')
+    assert unix_only("\n".join(lines)) == {"fcntl", "resource", "fork"}
+
+
 def test_scenes_have_the_same_bytes_where_lines_end_otherwise(tmp_path, monkeypatch):
     """As on Windows: the fingerprint of the data is over these bytes."""
     emoji.generate(tmp_path / "here", 1, 1, progress=False)

@@ -30,7 +30,7 @@ CALLS = {  # target: the words of its last call
     "notebooks": "<-m><pytest>.*<notebooks>",
     "pages": "<-m><book.press.browser>",
     "test": "<-m><book.press.browser>",
-    "venv": "<-m><pip><install>.*",
+    "venv": r"<-m><pip><install>.*<-c><constraints\.txt><-e><\.\[book,test\]>",
 }
 
 

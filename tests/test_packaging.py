@@ -115,10 +115,6 @@ def test_conda_gets_the_same_pins_and_a_python_in_range():
         assert str(requirement.specifier) == f"=={pins()[canonicalize_name(requirement.name)]}"
 
 
-def test_the_make_file_and_conda_install_the_same_extras():
-    assert "-c constraints.txt -e '.[book,test]'" in (ROOT / "Makefile").read_text()
-
-
 def test_the_version_is_said_once_and_cited_right():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == yolo_core.__version__
