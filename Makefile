@@ -72,9 +72,11 @@ notebooks: $(READY) ## every notebook re-run under the smoke profile, marked out
 	@YOLO_PROFILE=smoke YOLO_NUMBERS="$(CURDIR)/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q \
 	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
-pages: $(READY) ## the strict build of the smoke book, opened in Chromium, on two processes
+pages: $(READY) ## the strict build of the smoke book, opened in Chromium, which is fetched where there is none, on two processes
 	@$(PY) -m yolo_core book --profile smoke
+	@$(PY) -m book.press.browser --fetch
 	@$(PY) -m pytest -q -n 2 --dist worksteal -m browser tests/test_pages.py tests/test_accessibility.py tests/test_flow_page.py tests/test_pdf.py
+	@$(PY) -m book.press.browser
 
 venv: $(READY) ## the environment alone
 

@@ -35,10 +35,7 @@ def book(build: Path = BUILD / "pocket") -> str:
     if not file.exists():
         return "not built here"
     left = json.loads(file.read_text(encoding="utf-8"))
-    minutes, seconds = divmod(left["seconds"], 60)
-    return (
-        f"{minutes:.0f} min {seconds:.0f} s, with {left['ran']} of {left['notebooks']} notebooks run and {left['trained']} trainings made"
-    )
+    return f"{clock(left['seconds'])}, with {left['ran']} of {left['notebooks']} notebooks run and {left['trained']} trainings made"
 
 
 def run() -> Record:

@@ -13,7 +13,7 @@ from command_line.book import Book, Exercises, Links, Pdf
 from command_line.data import DataCommand
 from command_line.judging import Bench, Claims, Established, Forest, Reference
 from command_line.runs import Eval, Export, Plan, Predict, Train
-from groundwork.errors import REFUSALS, InputError
+from groundwork.answer import answer, at_home, mend_streams
 from groundwork.paths import checkout
 
 Command = (
@@ -39,22 +39,7 @@ IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Pdf, Links, Exerc
 
 def main(args: list[str] | None = None) -> int:
     """Run a command; the exit status."""
-    command = tyro.cli(Command, prog="yolo-core", args=args, description="YOLOv1 on trial.")
-    try:
-        if isinstance(command, IN_A_CHECKOUT):
-            checkout()
-        return command()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # where a command had nothing better to say of it
-        if error.errno not in REFUSALS:
-            raise
-        print(
-            f"error: {error.filename or 'the disk'}: cannot be read or written ({error.strerror}); free some space or ask for the right",
-            file=sys.stderr,
-        )
-        return 2
-    except ArithmeticError as error:  # a loss that is no number: train.NonFiniteLoss
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    mend_streams()
+    words = at_home(sys.argv[1:] if args is None else args)
+    command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
+    return answer(lambda: (checkout() if isinstance(command, IN_A_CHECKOUT) else None, command())[1])

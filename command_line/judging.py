@@ -4,6 +4,7 @@ Inside: a dataclass a command. Heavy imports (torch, sphinx) wait inside the com
 """
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ def _a_file(out: Path, keys: set[str]) -> Path:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
     try:
-        renewed = not out.exists() or keys <= set(json.loads(out.read_text(encoding="utf-8")))
+        renewed = not os.path.lexists(out) or keys <= set(json.loads(out.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         renewed = False
     if not renewed:

@@ -70,7 +70,11 @@ class Train:
         config = experiments.resolve(self.experiment, arm, self.profile, self.seed)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
-        holder = next(folder for folder in self.out.absolute().parents if folder.exists())
+        out = Path(os.path.realpath(self.out))  # where a link leads
+        if Path.cwd().is_relative_to(out) or os.path.ismount(out):  # a finished run is moved to its place, which is neither
+            inside = f"name a folder inside it, --out {self.out / 'run'}"
+            raise InputError(f"{self.out}: is the current folder, one around it, or a disk's own; {inside}")
+        holder = next(folder for folder in out.parents if folder.exists())
         if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
             raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
         if self.max_steps is not None and self.max_steps < 1:
@@ -86,7 +90,7 @@ class Train:
         start = self._start(config)
         splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
-        run = train(config, *splits, self.out, code=experiments.training_code(), start=start, resume=self.resume, **options)
+        run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
@@ -154,6 +158,8 @@ class Predict:
 
         if not self.images:
             raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
+        if not 0 <= self.score_threshold <= 1:
+            raise InputError(f"--score-threshold must be from 0 to 1, as scores are; got {self.score_threshold:g}")
         detector, config = detect.load(self.run)
         found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold, self.force)
         print(f"{self.out}: {len(self.images)} pictures, {sum(len(f['boxes']) for f in found)} boxes at score >= {self.score_threshold}")

@@ -7,7 +7,7 @@ from typing import Literal
 import tyro
 
 from emojivoc import coco, emoji
-from groundwork.errors import InputError
+from groundwork.answer import answer, at_home, mend_streams
 
 
 def make(
@@ -38,12 +38,9 @@ def make(
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; the exit status. What the reader can mend is one sentence and status 2."""
-    try:
-        tyro.cli(make, prog="emojivoc", args=args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    mend_streams()
+    words = at_home(sys.argv[1:] if args is None else args)
+    return answer(lambda: tyro.cli(make, prog="emojivoc", args=words) or 0)
 
 
 if __name__ == "__main__":

@@ -67,9 +67,9 @@ def generate(
         names = {"train": [_name("train", i) for i in range(train)], "val": [_name("val", i) for i in range(val)]}
         names["trainval"] = names["train"] + names["val"]
         for split, lines in names.items():
-            (voc / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
-        (folder / "README.txt").write_text(_readme(asked))
-        (folder / DRAWN).write_text(json.dumps(asked, indent=1) + "\n")
+            (voc / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+        (folder / "README.txt").write_text(_readme(asked), encoding="utf-8")
+        (folder / DRAWN).write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8", newline="\n")
         tasks = [(split, range(n)[k : k + CHUNK]) for split, n in (("train", train), ("val", val)) for k in range(0, n, CHUNK)]
         write = partial(_write, voc, size=size, seed=seed, style=style)
         if workers is None:
@@ -107,7 +107,7 @@ def _write(voc: Path, task: tuple[str, range], size: int, seed: int, style: str)
         jpeg = io.BytesIO()
         scene.picture.save(jpeg, "JPEG", quality=70 + index * 7 % 25)  # all qualities from 70 to 94 in turn
         (voc / "JPEGImages" / f"{name}.jpg").write_bytes(jpeg.getvalue())
-        (voc / "Annotations" / f"{name}.xml").write_text(_annotation(name, scene, size))
+        (voc / "Annotations" / f"{name}.xml").write_text(_annotation(name, scene, size), encoding="utf-8", newline="\n")
     return len(indices)
 
 
@@ -147,7 +147,7 @@ def _is_there(out: Path, asked: dict) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        found = dict(json.loads((out / DRAWN).read_text()))
+        found = dict(json.loads((out / DRAWN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         raise InputError(f"{out}: expected a new or empty folder, found other files; name another folder for the scenes.") from None
     different = [key for key in asked if key != "versions" and found.get(key) != asked[key]]  # an upgrade voids no data

@@ -68,7 +68,7 @@ class Layout:
 @cache
 def voc2012() -> Layout:
     """The model fitted to Pascal VOC 2012's train split (scripts/voc2012_statistics.py)."""
-    return Layout.from_dict(json.loads(FILE.read_text())["layout"])
+    return Layout.from_dict(json.loads(FILE.read_text(encoding="utf-8"))["layout"])
 
 
 def sample(layout: Layout, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -130,18 +130,18 @@ def distance(a: Statistics, b: Statistics) -> dict[str, float]:
 @cache
 def voc2012(split: str = "train") -> Statistics:
     """The aggregates of Pascal VOC 2012's own `train` or `val` split (scripts/voc2012_statistics.py made them)."""
-    return Statistics.from_dict(json.loads(FILE.read_text())["statistics"][split])
+    return Statistics.from_dict(json.loads(FILE.read_text(encoding="utf-8"))["statistics"][split])
 
 
 @cache
 def photographs(split: str = "train") -> Statistics:
     """The aggregates of the photographs' `train` or `val` split, all 7,591 (scripts/photographs.py made them)."""
-    return Statistics.from_dict(json.loads(PHOTOGRAPHS.read_text())["statistics"][split])
+    return Statistics.from_dict(json.loads(PHOTOGRAPHS.read_text(encoding="utf-8"))["statistics"][split])
 
 
 def photographs_ceiling(split: str = "val") -> float:
     """The mAP@.5 that YOLOv1's grid allows on the photographs' `train` or `val` split: `detector.grid.ceiling` of its targets."""
-    return json.loads(PHOTOGRAPHS.read_text())["ceiling"][split]
+    return json.loads(PHOTOGRAPHS.read_text(encoding="utf-8"))["ceiling"][split]
 
 
 def _histogram(values: Float[np.ndarray, " n"], edges: Float[np.ndarray, " edges"]) -> list[int]:

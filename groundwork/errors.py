@@ -10,8 +10,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-# Full, a quota or a limit reached, to be read only, not for this user, worn out.
-REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+# Full, a quota or a limit reached, to be read only, not for this user, worn out or gone; names too long, or that lead in a circle.
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}) | {
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EMFILE,
+}
 
 
 class InputError(ValueError):

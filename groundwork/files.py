@@ -1,7 +1,7 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
-Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name) and
-`in_place_of` (a folder built aside).
+Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
+`in_place_of` (a folder built aside) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -144,22 +144,30 @@ class Contents:
 def in_place_of(out: Path) -> Iterator[Path]:
     """A new folder, whose content lies in `out` at the end: all of it or, where something goes wrong, nothing. Where `out` is there, the
     files of the same names in it are replaced."""
+    named, out = out, Path(os.path.realpath(out))  # where a link leads
     missing = [place for place in (out, *out.parents) if not place.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
     except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
+        raise InputError(f"{named}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
     try:
         yield folder
         if out.is_dir():
             for entry in list(folder.iterdir()):
                 os.replace(entry, out / entry.name)
         else:
-            folder.chmod(0o755)  # mkdtemp's are for their owner alone
+            shared(folder)
             os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         for place in missing:
             with suppress(OSError):  # it holds something
                 place.rmdir()
+
+
+def shared(path: Path) -> None:
+    """Give a folder or a file the rights that this process leaves to others: mkdtemp and safetensors make theirs for their owner alone."""
+    withheld = os.umask(0o077)  # to set it is the only way to ask
+    os.umask(withheld)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~withheld)

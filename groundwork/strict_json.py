@@ -16,14 +16,6 @@ def dumps(value: Any, **options: Any) -> str:
     return json.dumps(_finite(value), indent=1, allow_nan=False, **options)
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def write_json(file: Path, value: object) -> None:
     """Written whole or not at all: to a temporary name, then moved. Keys sorted, so that equal content is equal bytes."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -33,6 +25,14 @@ def write_json(file: Path, value: object) -> None:
     finally:
         with suppress(OSError):  # gone, or never there
             temporary.unlink()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def nan_for_null(value: Any) -> Any:

@@ -113,7 +113,7 @@ def predict_files(
                 }
             )
             figures.detections(decode(path, upright=True), {**detection, "boxes": boxes}).savefig(folder / name)
-        (folder / BOXES).write_text(dumps(found) + "\n")
+        (folder / BOXES).write_text(dumps(found) + "\n", encoding="utf-8")
     return found
 
 

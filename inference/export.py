@@ -4,6 +4,7 @@ Inside: `export`, `Deployed` (what is exported), `session` (onnxruntime on this 
 """
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,8 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
     """
     import onnx
 
-    if out.exists() or not out.parent.is_dir():
-        raise InputError(f"{out}: {'already there' if out.exists() else 'its folder does not exist'}; give another --out")
+    if os.path.lexists(out) or not out.parent.is_dir():
+        raise InputError(f"{out}: {'already there' if os.path.lexists(out) else 'its folder does not exist'}; give another --out")
     deployed, draft = Deployed(detector, config), out.with_name(f".{out.name}.draft")
     pictures = torch.rand(3, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0))
     try:
@@ -69,7 +70,7 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
             found = compare(deployed, session(draft), pictures)  # one picture more than it was traced with
             if not all(value <= TOLERANCE for value in found.values()):  # so that NaN is refused as well
                 raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")
-            if out.exists():
+            if os.path.lexists(out):
                 raise InputError(f"{out}: already there by now; give another --out")
             draft.replace(out)
     finally:

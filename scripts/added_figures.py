@@ -20,7 +20,7 @@ from trial.watch import norms
 def main(full: Path, records: Path) -> None:
     done = 0
     for file in sorted(records.glob("*/record.json")):
-        record, tables = json.loads(file.read_text()), full / file.parent.name
+        record, tables = json.loads(file.read_text(encoding="utf-8")), full / file.parent.name
         metrics, config = record["metrics"], record["config"]
         if not metrics or not (tables / "curves.parquet").exists():
             continue
@@ -29,7 +29,7 @@ def main(full: Path, records: Path) -> None:
             cells = pd.read_parquet(tables / "cells.parquet")
             metrics["probes"] = cell_ratios(cells, early(cells["step"]), config["gamma"]) | metrics["probes"]
         record["metrics"] = found | metrics
-        file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         done += 1
     print(f"{records}: {done} records completed")
 

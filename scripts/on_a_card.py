@@ -62,17 +62,17 @@ def run_part(part: str, given: argparse.Namespace, seconds: float, environment: 
             with contextlib.suppress(ProcessLookupError):  # what a part has started may be there still
                 os.killpg(process.pid, signal.SIGKILL)
             status = process.wait()
-    lines = log.read_text(errors="replace").splitlines()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     error = {"error": (lines or [f"exit status {status}"])[-1], "log": lines[-30:]} if ended == "failed" else {}
     return note(file, part, {"status": ended, "seconds": round(time.monotonic() - began, 1), **error})
 
 
 def note(file: Path, part: str, values: dict) -> dict:
     """Add to what a file says of a part, whole or not at all; all that it then says of it."""
-    content = json.loads(file.read_text()) if file.exists() else {"parts": {}}
+    content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"parts": {}}
     content["parts"][part] = {"found": {}, "says": [], **content["parts"].get(part, {}), **values}
     draft = file.with_name(f".{file.name}")
-    draft.write_text(json.dumps(content, indent=1) + "\n")
+    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     draft.replace(file)
     return content["parts"][part]
 
@@ -107,7 +107,7 @@ def prepare(given: argparse.Namespace) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=560, help="all that it may take")
     parser.add_argument("--out", type=Path, default=ROOT / "on-a-card", help="folder of the results")
     parser.add_argument("--work", type=Path, default=ROOT / "_build" / "on-a-card", help="folder of what is needed on the way")

@@ -69,7 +69,7 @@ def tracked() -> int:
 
 def site(file: Path, python: str) -> None:
     """The packages, as they lie in site-packages, in one archive: hundreds of small drawings compress better together."""
-    pins = dict(line.strip().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
+    pins = dict(line.strip().split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
     with tempfile.TemporaryDirectory() as folder:
         wanted = [f"{name}=={pins[name]}" for name in WHEELS]
         platforms = [argument for name in PLATFORMS for argument in ("--platform", name)]
@@ -141,7 +141,7 @@ def unpack_pictures(package: Path, root: Path) -> None:
         for folder in ("JPEGImages", "Annotations", SPLITS):
             (root / BASE / folder).mkdir(parents=True, exist_ok=True)
         for name, split in about.items():
-            (root / BASE / SPLITS / f"{name}.txt").write_text("\n".join(split["ids"]) + "\n")
+            (root / BASE / SPLITS / f"{name}.txt").write_text("\n".join(split["ids"]) + "\n", encoding="utf-8")
             for each in split["ids"]:
                 (root / BASE / "JPEGImages" / f"{each}.jpg").touch()
                 (root / BASE / "Annotations" / f"{each}.xml").touch()
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from groundwork.errors import InputError
     from yolo_core import experiments
 
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "_build" / "card")
     parser.add_argument("--quality", type=int, default=50, help="of WebP, 1 to 100")
     parser.add_argument("--python", default="3.12", help="the version there")

@@ -20,7 +20,7 @@ from yolo_core.detector.grid import ceiling
 
 
 def main(folder: str) -> None:
-    rows = [line.split("\t") for line in (Path(folder) / "origins.tsv").read_text().splitlines()[1:]]
+    rows = [line.split("\t") for line in (Path(folder) / "origins.tsv").read_text(encoding="utf-8").splitlines()[1:]]
     facts = {name: (origin, split) for name, origin, split, *_ in rows}
     lines = ["\t".join((name, *facts[name])) for name in read_ids(Path(folder) / BASE / SPLITS / "trainval.txt")]
     photographs.LIST.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
@@ -30,7 +30,7 @@ def main(folder: str) -> None:
         "statistics": {name: asdict(statistics.summarise(found)) for name, found in splits.items()},
         "ceiling": {name: ceiling(found) for name, found in splits.items()},
     }
-    statistics.PHOTOGRAPHS.write_text(json.dumps(content, separators=(",", ":")) + "\n")
+    statistics.PHOTOGRAPHS.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     for name in splits:
         s = statistics.Statistics.from_dict(content["statistics"][name])
         shares = f"{s.background:.2%} background, {s.cells_lost:.1%} lost, ceiling {content['ceiling'][name]:.3f}"

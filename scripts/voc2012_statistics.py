@@ -37,7 +37,7 @@ def main(train: str, val: str) -> None:
         "statistics": {name: asdict(statistics.summarise(targets)) for name, targets in splits.items()},
         "layout": asdict(layout.fit(splits["train"])),
     }
-    statistics.FILE.write_text(json.dumps(content, separators=(",", ":")) + "\n")
+    statistics.FILE.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     for name in splits:
         s = statistics.Statistics.from_dict(content["statistics"][name])
         print(f"{name}: {s.images} images, {s.objects_an_image:.2f} objects each, {s.background:.2%} background, {s.cells_lost:.1%} lost")

@@ -169,27 +169,33 @@ def test_a_device_too_small_for_one_picture_is_told_in_a_sentence(splits, tmp_pa
         run(splits, tmp_path / "run")
 
 
-def soak(folder, kills, seed=0):
-    """Start a training, kill -9 it at random moments, start it again; returns how often it was killed. Also run by hand for many kills:
+def soak(folder, kills, pictures=80, moment=None):
+    """Start a training, kill -9 it at moments that `moment` gives in seconds, or as soon as it has a new checkpoint; start it again;
+    returns how often it was killed. `pictures`: so many more a kill, that it is found at work. Also run by hand, at random moments:
     python tests/test_checkpoint.py 20"""
-    root = write_tree(folder / "tree", train=24 + 80 * kills, val=4)  # long enough that so many kills find it at work
+    root = write_tree(folder / "tree", train=24 + pictures * kills, val=4)
     command = [sys.executable, "-m", "yolo_core", "train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(root)]
     command += ["--workers", "1", "--checkpoint-seconds", "0", "--out"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
     subprocess.run([*command, str(folder / "whole")], check=True, **quiet)
-    expected, chance, killed = read_run(folder / "whole"), random.Random(seed), 0
+    expected, killed, last = read_run(folder / "whole"), 0, 0
     while not (folder / "run" / "record.json").exists():
         process = subprocess.Popen([*command, str(folder / "run")], start_new_session=True, **quiet)
-        wait = chance.uniform(2, 12) if killed < kills else 600
-        end = time.monotonic() + wait
-        while process.poll() is None and time.monotonic() < end:
+        end = math.inf if killed == kills else time.monotonic() + moment() if moment else 0
+        while process.poll() is None and (time.monotonic() < end or (not moment and newest(folder / "run") <= last)):
             time.sleep(0.02)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             killed += 1
         process.wait()
+        last = newest(folder / "run")
     assert_equal_runs(read_run(folder / "run"), expected)
     return killed
+
+
+def newest(out):
+    """The step of the last checkpoint of the run that goes to `out`; 0 if there is none."""
+    return max((int(place.name) for place in beside(out).glob("*/[0-9]*")), default=0)
 
 
 def assert_equal_runs(found, expected):
@@ -199,8 +205,8 @@ def assert_equal_runs(found, expected):
 
 
 def test_a_run_killed_for_real_ends_with_the_same_bits(tmp_path):
-    """The short form of the soak."""
-    soak(tmp_path, kills=2)
+    """The short form of the soak: killed with a checkpoint behind it, and again with a later one."""
+    assert soak(tmp_path, kills=2, pictures=16) == 2
 
 
 if __name__ == "__main__":
@@ -208,4 +214,5 @@ if __name__ == "__main__":
     from pathlib import Path
 
     with tempfile.TemporaryDirectory() as scratch:
-        print(f"{soak(Path(scratch), int(sys.argv[1]))} kills, none lost, weights bit-equal")
+        chance = random.Random(0)
+        print(f"{soak(Path(scratch), int(sys.argv[1]), moment=lambda: chance.uniform(2, 12))} kills, none lost, weights bit-equal")

@@ -12,6 +12,7 @@ from test_checkpoint_moved import contents, killed_at
 
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
+from yolo_core.training import checkpoint
 from yolo_core.training.checkpoint import Checkpoints, beside
 
 
@@ -79,3 +80,28 @@ def test_no_resume_starts_anew_and_leaves_the_checkpoints_of_another_training(tm
         assert main([*command, "--no-resume"]) == 0
     assert json.loads((out / "record.json").read_text())["times"]["resumed"] == 0
     assert contents(beside(out)) == lying
+
+
+@pytest.mark.parametrize("last", ["draft", "model.safetensors", "state.pt"])
+def test_a_training_whose_twin_has_ended_and_taken_the_checkpoints_along_goes_on(tmp_path, monkeypatch, last):
+    """Two of one command at once, to one place: the folder is gone while the slower one writes. safetensors has an error of its own."""
+    one, twin, save_file, save = Checkpoints(tmp_path / "c", "key"), Checkpoints(tmp_path / "c", "key"), checkpoint.save_file, torch.save
+
+    def weights(*given):
+        if last == "draft":
+            twin.remove()
+        save_file(*given)
+        if last == "model.safetensors":
+            twin.remove()
+
+    def state(*given):
+        save(*given)
+        if last == "state.pt":
+            twin.remove()
+
+    monkeypatch.setattr(checkpoint, "save_file", weights)
+    monkeypatch.setattr(checkpoint.torch, "save", state)
+    with pytest.warns(UserWarning, match="the checkpoint of step 3 could not be written"):
+        assert not one.save(3, {"w": torch.ones(1)}, {})
+    monkeypatch.undo()
+    assert one.save(4, {"w": torch.ones(1)}, {}) and one.latest()[1] == {}

@@ -1,7 +1,6 @@
 """Contestants: all are timed in each repeat, and a ratio is what its recorded times say."""
 
 import sys
-import time
 
 import pytest
 
@@ -18,9 +17,17 @@ def test_every_repeat_times_all_contestants_one_after_another_after_a_round_that
     assert {name: len(spent) for name, spent in times.items()} == {"a": 2, "b": 2, "c": 2}
 
 
-def test_what_takes_longer_is_timed_longer():
-    _, times = contest.contest({"short": lambda: None, "long": lambda: time.sleep(0.02)}, repeats=2)
-    assert max(times["short"]) < 0.02 <= min(times["long"])
+@pytest.fixture
+def takes(monkeypatch):
+    """Work of so many seconds, by a clock that nothing else moves."""
+    now = [0.0]
+    monkeypatch.setattr(contest.time, "perf_counter", lambda: now[0])
+    return lambda seconds: lambda: now.__setitem__(0, now[0] + seconds)
+
+
+def test_a_time_is_that_of_the_contestant_alone(takes):
+    _, times = contest.contest({"short": takes(1), "long": takes(16)}, repeats=2)
+    assert times == {"short": [1, 1], "long": [16, 16]}
 
 
 def test_a_ratio_is_the_median_over_the_repeats_and_its_interval_their_extremes():
@@ -48,10 +55,9 @@ def test_a_power_law_gets_its_exponent_back_and_the_interval_holds_each_repeat_s
     assert Growth.from_dict(growth.to_dict() | {"exponent": 9.0}).exponent == pytest.approx(1.5)
 
 
-def test_growth_times_every_size_in_each_repeat():
-    found = contest.grow("sleep", "ms", {2: lambda: time.sleep(0.002), 20: lambda: time.sleep(0.02)}, repeats=3)
-    assert (found.sizes, [len(each) for each in found.times]) == ([2, 20], [2, 2, 2])
-    assert all(small < large for small, large in found.times)
+def test_growth_times_every_size_in_each_repeat(takes):
+    found = contest.grow("waiting", "s", {2: takes(2), 16: takes(16)}, repeats=3)
+    assert (found.sizes, found.times) == ([2, 16], [[2, 16]] * 3)
 
 
 def test_a_peer_that_is_not_installed_is_asked_for_in_a_sentence(monkeypatch):

@@ -28,9 +28,9 @@ CALLS = {  # target: the words of its last call
     "lint": "<-m><ruff><check><--quiet><.>",
     "unit": "<-m><pytest>.*<tests>",
     "notebooks": "<-m><pytest>.*<notebooks>",
-    "pages": "<-m><pytest>.*<browser>.*",
-    "test": "<-m><pytest>.*<browser>.*",
-    "venv": "<-m><pip><install>.*",
+    "pages": "<-m><book.press.browser>",
+    "test": "<-m><book.press.browser>",
+    "venv": r"<-m><pip><install>.*<-c><constraints\.txt><-e><\.\[book,test\]>",
 }
 
 

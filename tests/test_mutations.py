@@ -174,14 +174,23 @@ def node(mutation: Mutation) -> str:
     return f"tests/test_{module}.py::{name}"
 
 
-def test_a_faithful_copy_passes(worker, tmp_path):
-    assert worker(copy(tmp_path), *sorted({node(m) for m in MUTATIONS})) == pytest.ExitCode.OK
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy that a test may change, if it puts back what it has changed."""
+    return copy(tmp_path_factory.mktemp("copy"))
+
+
+def test_a_faithful_copy_passes(worker, project):
+    assert worker(project, *sorted({node(m) for m in MUTATIONS})) == pytest.ExitCode.OK
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.fault)
-def test_a_fault_turns_its_test_red(mutation, worker, tmp_path):
-    file = copy(tmp_path) / "yolo_core" / "detector" / mutation.file
+def test_a_fault_turns_its_test_red(mutation, worker, project):
+    file = project / "yolo_core" / "detector" / mutation.file
     source = file.read_text(encoding="utf-8")
     assert source.count(mutation.old) == 1, f"{mutation.file} should hold {mutation.old!r} exactly once: bring the mutation up to date"
     file.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
-    assert worker(tmp_path, node(mutation)) == pytest.ExitCode.TESTS_FAILED
+    try:
+        assert worker(project, node(mutation)) == pytest.ExitCode.TESTS_FAILED
+    finally:
+        file.write_text(source, encoding="utf-8")

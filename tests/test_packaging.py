@@ -1,10 +1,11 @@
 """pyproject.toml, constraints.txt and environment.yml say one thing, and the environment that runs the tests is that one."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -114,10 +115,6 @@ def test_conda_gets_the_same_pins_and_a_python_in_range():
         assert str(requirement.specifier) == f"=={pins()[canonicalize_name(requirement.name)]}"
 
 
-def test_the_make_file_and_conda_install_the_same_extras():
-    assert "-c constraints.txt -e '.[book,test]'" in (ROOT / "Makefile").read_text()
-
-
 def test_the_version_is_said_once_and_cited_right():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == yolo_core.__version__
@@ -135,6 +132,31 @@ def test_data_files_of_the_package_are_found_beside_its_modules():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     wheel = [package for package in PACKAGES if package != "book.press"]  # the book's own machinery works in a checkout alone
     assert build == {"packages": wheel}
+
+
+def imported(module: Path) -> set[str]:
+    """The packages that a module of ours needs to be imported: what stands at its top."""
+    names: set[str] = set()
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names
+
+
+def test_what_the_wheel_imports_is_in_the_wheel_or_among_its_dependencies():
+    """Not in an extra, and not in the book's machinery: a plain install has neither."""
+    declared_names = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    brought = packages_distributions()
+    lacking = {}
+    for folder in PACKAGES[:-1]:
+        for module in sorted((ROOT / folder).rglob("*.py")):
+            foreign = {name for name in imported(module) if name not in PACKAGES[:-1]}
+            missing = {name for name in foreign if not {canonicalize_name(d) for d in brought.get(name, [])} & declared_names}
+            if missing:
+                lacking[str(module.relative_to(ROOT))] = missing
+    assert lacking == {}
 
 
 def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess:

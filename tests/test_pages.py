@@ -13,7 +13,7 @@ from axe import violations
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from book.press import publish
-from book.press.pdf import FLAGS, SETTLED, chromium, serving
+from book.press.pdf import FLAGS, SETTLED, opened, serving
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD
@@ -73,10 +73,9 @@ FAULTS = """() => {
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         try:
-            found = chromium(playwright)
+            browser = opened(playwright, QUIET)
         except InputError as error:
             pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
         yield browser
         browser.close()
 

@@ -1,11 +1,12 @@
 """The book on paper: every page, in order, with its title in the outline and no link to a server that is gone."""
 
+import os
 import unicodedata
 
 import pytest
 from pypdf import PdfReader
 
-from book.press import pdf
+from book.press import browser, pdf
 from groundwork.errors import InputError
 from yolo_core.__main__ import main
 
@@ -18,7 +19,13 @@ PAGE = (
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
+def chromium():
+    if why := browser.found():
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+
+
+@pytest.fixture(scope="module")
+def printed(chromium, tmp_path_factory):
     folder = tmp_path_factory.mktemp("html")
     link = '<p><a href="two.html">the other page</a>, <a href="#x">this one</a>, <a href="https://example.org/">elsewhere</a></p>'
     (folder / "one.html").write_text(PAGE.format("First", link + "<p id='x'>words of the first</p>"))
@@ -44,7 +51,7 @@ def test_links_lead_elsewhere_or_nowhere_but_not_to_the_server_that_printed(prin
     assert not [target for target in targets if "127.0.0.1" in target and "two" in target]
 
 
-def test_a_page_that_is_not_there_is_named_and_nothing_is_written(tmp_path):
+def test_a_page_that_is_not_there_is_named_and_nothing_is_written(chromium, tmp_path):
     (tmp_path / "one.html").write_text(PAGE.format("First", ""))
     with pytest.raises(InputError, match="two.html"):
         pdf.print_pages(tmp_path, ["one.html", "two.html"], tmp_path / "book.pdf")

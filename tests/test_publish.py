@@ -37,18 +37,36 @@ def write_notebook(path: Path, *cells: str) -> None:
     nbformat.write(made, path)
 
 
+@pytest.fixture(scope="module")
+def first_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkout (`book`) and its first build: a kernel and Sphinx, once for all tests that begin there."""
+    folder = small_checkout(tmp_path_factory.mktemp("first"))
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def built(tmp_path: Path, first_build: Path) -> Path:
+    """A copy of that checkout with all that was built."""
+    return Path(shutil.copytree(first_build, tmp_path / "built"))
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
+    return small_checkout(tmp_path)
+
+
+def small_checkout(folder: Path) -> Path:
     """A checkout with the real configuration, one page and one notebook, `notebooks/page.ipynb`, that publishes a number."""
     for name in ("_config.yml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path / name)
+        shutil.copy(ROOT / name, folder / name)
     for name in ("_ext", "_static", "_templates"):
-        shutil.copytree(ROOT / "book" / name, tmp_path / "book" / name)
-    shutil.copy(ROOT / "book/references.bib", tmp_path / "book/references.bib")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/story\nchapters:\n  - file: notebooks/page\n")
-    (tmp_path / "book/story.md").write_text(STORY)
-    write_notebook(tmp_path / "notebooks/page.ipynb", PUBLISH, "print(profile)")
-    return tmp_path
+        shutil.copytree(ROOT / "book" / name, folder / "book" / name)
+    shutil.copy(ROOT / "book/references.bib", folder / "book/references.bib")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/story\nchapters:\n  - file: notebooks/page\n")
+    (folder / "book/story.md").write_text(STORY)
+    write_notebook(folder / "notebooks/page.ipynb", PUBLISH, "print(profile)")
+    return folder
 
 
 def run(book: Path) -> dict:
@@ -60,10 +78,9 @@ def build(book: Path) -> Path:
     return publish.build("smoke", root=book, prepare=lambda profile: None, conclude=lambda profile: concluded)
 
 
-def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, capsys):
-    index = build(book)
+def test_numbers_reach_pages_and_a_second_build_does_nothing(built, monkeypatch, capsys):
+    book, index = built, built / "_build/smoke/html/index.html"
     story = (index.parent / "book/story.html").read_text()
-    assert index == book / "_build/smoke/html/index.html" and index.exists()
     assert "Value 0.031, 0.030, smoke, smoke, HOLDS." in story
     assert "The value is 0.031." in (index.parent / "notebooks/page.html").read_text()
     assert (index.parent / "plotly.min.js").exists() and (index.parent / "mathjax/tex-svg-full.js").exists()
@@ -74,8 +91,8 @@ def test_numbers_reach_pages_and_a_second_build_does_nothing(book, monkeypatch, 
     assert build(book) == index and capsys.readouterr().out == ""
 
 
-def test_buttons_for_binder_and_colab_come_with_an_address_and_not_before(book):
-    page = build(book).parent / "notebooks/page.html"
+def test_buttons_for_binder_and_colab_come_with_an_address_and_not_before(built):
+    book, page = built, built / "_build/smoke/html/notebooks/page.html"
     assert not re.search("mybinder|colab.research", page.read_text())
     config = (book / "_config.yml").read_text()
     (book / "_config.yml").write_text(config.replace('url: ""', 'url: "https://github.com/someone/a-book"'))
@@ -89,8 +106,8 @@ def test_buttons_for_binder_and_colab_come_with_an_address_and_not_before(book):
     ]
 
 
-def test_a_missing_number_fails_the_build_and_keeps_the_earlier_pages(book):
-    index = build(book)
+def test_a_missing_number_fails_the_build_and_keeps_the_earlier_pages(built):
+    book, index = built, built / "_build/smoke/html/index.html"
     before = index.parent.joinpath("book/story.html").read_bytes()
     (book / "book/story.md").write_text("# Story\n\nValue {{ shown.nothing }}.\n")
     with pytest.raises(publish.PublishError, match=r"book/story\.md:3: WARNING.*nothing"):
@@ -98,8 +115,8 @@ def test_a_missing_number_fails_the_build_and_keeps_the_earlier_pages(book):
     assert index.parent.joinpath("book/story.html").read_bytes() == before
 
 
-def test_a_failing_cell_is_told_in_a_sentence_and_loses_nothing(book, capsys):
-    record = run(book)
+def test_a_failing_cell_is_told_in_a_sentence_and_loses_nothing(built, capsys):
+    book, record = built, run(built)
     kept = (book / "_build/smoke/notebooks/page.ipynb").read_bytes()
     write_notebook(book / "notebooks/page.ipynb", PUBLISH.replace("0.031", "0.9"), "# a comment\nvalue = 1 / 0")
     with pytest.raises(ExecutionError) as caught:
@@ -113,8 +130,8 @@ def test_a_failing_cell_is_told_in_a_sentence_and_loses_nothing(book, capsys):
     assert (book / "_build/smoke/failed/page.ipynb").exists()
 
 
-def test_a_number_that_is_no_longer_published_is_gone(book):
-    run(book)
+def test_a_number_that_is_no_longer_published_is_gone(built):
+    book = built
     write_notebook(book / "notebooks/page.ipynb", "profile")
     run(book)
     assert list((book / "_build/smoke/numbers/notebooks-page").iterdir()) == []

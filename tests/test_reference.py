@@ -1,6 +1,7 @@
 """Reference runs: stored as they end, passed over when they are there, judged as they are."""
 
 import json
+from functools import cache
 from types import SimpleNamespace
 
 import pandas as pd
@@ -230,8 +231,14 @@ def test_rounding_may_grow_from_step_to_step(step, off, said):
     assert compare({"digest": "a", "losses": losses}, {"digest": "b", "losses": other}) == said
 
 
+@cache
+def sung(name, arm):
+    """An arm's canary, once for all tests that only compare with it."""
+    return canary(name, arm, "pocket")
+
+
 def test_a_learning_rate_a_hundredth_larger_is_no_rounding(monkeypatch):
-    mse = canary("focal", "mse-conv", "pocket")
+    mse = sung("focal", "mse-conv")
     plain = step.rate_factor
     monkeypatch.setattr(step, "rate_factor", lambda *given: 1.01 * plain(*given))
     assert compare(mse, canary("focal", "mse-conv", "pocket")) == "changed"
@@ -239,18 +246,18 @@ def test_a_learning_rate_a_hundredth_larger_is_no_rounding(monkeypatch):
 
 def test_the_canary_sings_the_same_twice_and_otherwise_for_another_loss():
     """Real steps on the smoke profile's scenes."""
-    mse = canary("focal", "mse-conv", "pocket")
+    mse = sung("focal", "mse-conv")
     assert len(mse["losses"]) == 20
     assert canary("focal", "mse-conv", "pocket") == mse
-    assert compare(mse, canary("focal", "focal-conv", "pocket")) == "changed"
+    assert compare(mse, sung("focal", "focal-conv")) == "changed"
 
 
 # Three of the cheaper ones: the whole aviary sings with `python -m yolo_core reference --check`.
 @pytest.mark.parametrize("arm", ["base", "all-bins"])
 def test_a_detector_at_points_has_a_canary_of_all_its_terms(arm):
-    sung = canary("remedies", arm, "pocket")
-    assert len(sung["losses"]) == 20 and all(loss > 0 for loss in sung["losses"])
-    assert compare(sung, canary("remedies", "quality", "pocket")) == "changed"
+    found = sung("remedies", arm)
+    assert len(found["losses"]) == 20 and all(loss > 0 for loss in found["losses"])
+    assert compare(found, sung("remedies", "quality")) == "changed"
 
 
 STORED = sorted((reference.ROOT / "records/pocket/canaries").glob("focal-*.json"))[:3]
@@ -260,4 +267,4 @@ STORED = sorted((reference.ROOT / "records/pocket/canaries").glob("focal-*.json"
 def test_todays_code_repeats_the_first_steps_of_stored_arms(file):
     """Bit for bit where they were trained, to rounding on another kind of processor."""
     name, arm = reference.arm_of(file)
-    assert compare(json.loads(file.read_text()), canary(name, arm, "pocket")) in ("same", "rounding")
+    assert compare(json.loads(file.read_text()), sung(name, arm)) in ("same", "rounding")

@@ -29,6 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from groundwork.errors import InputError
+from groundwork.files import shared
 from voc_tree.annotation import Annotation, read_annotation
 from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
@@ -136,6 +137,7 @@ def _write(
                 out.write(picture)
         table, said = rest()
         save_file(table, whole / "targets.safetensors")
+        shared(whole / "targets.safetensors")
         meta = {"version": VERSION, "size": size, "ids": ids, **said}
         (whole / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         try:

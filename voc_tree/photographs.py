@@ -133,11 +133,11 @@ def _write(base: Path, chosen: list[Photograph], contents: Mapping[str, Contents
         small.save(base / "JPEGImages" / f"{photo.name}.jpg", "JPEG", quality=QUALITY)
         source = {"database": database, "annotation": photo.origin, "image": "flickr"}
         xml = to_xml(photo.name, small.size, source, _scaled(objects, picture.size, small.size))
-        (base / "Annotations" / f"{photo.name}.xml").write_text(xml)
+        (base / "Annotations" / f"{photo.name}.xml").write_text(xml, encoding="utf-8", newline="\n")
     for split, parts in {"train": ["train"], "val": ["val"], "trainval": ["train", "val"]}.items():
         names = [photo.name for photo in chosen if photo.split in parts]
-        (base / SPLITS / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
-    (base / "README.txt").write_text(README)
+        (base / SPLITS / f"{split}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
+    (base / "README.txt").write_text(README, encoding="utf-8")
 
 
 def _voc_objects(archive: Contents, place: str) -> list[Object]:

@@ -230,10 +230,10 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     drawn_by = code_hash(modules("emojivoc.emoji"))
     made, stamp = f"{drawn_by} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
     with alone(folder):
-        if not stamp.exists() or stamp.read_text() != made:
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != made:
             shutil.rmtree(folder, ignore_errors=True)
             emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
-            stamp.write_text(made)
+            stamp.write_text(made, encoding="utf-8")
     return folder
 
 

@@ -1,6 +1,6 @@
 """Running the book's notebooks, each only when something it depends on has changed.
 
-Inside: `execute` (all notebooks of a profile), `clock`, and the stamp that decides.
+Inside: `execute` (all notebooks of a profile), and the stamp that decides.
 
 A notebook is run again when its cells, the code it imports (code_hash.py), the shipped figures and records, the pins
 or the data have changed. Without a GPU two run side by side, each on half of the cores.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from book.press.notebook import numbers_of, output, run_notebook, stopped
 from book.press.side_by_side import side_by_side
+from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.environment import versions
 from groundwork.paths import ROOT
@@ -86,11 +87,6 @@ def shares() -> tuple[int, int]:
     threads = torch.get_num_threads()  # the cores, or OMP_NUM_THREADS
     most = 1 if torch.accelerator.is_available() or threads == 1 else 2
     return most, threads // most
-
-
-def clock(seconds: float) -> str:
-    """ "43 s", "5 min 22 s"."""
-    return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
 def _done(entry: dict, key: str, data: str, out: Path, name: str) -> bool:

@@ -1,6 +1,6 @@
 """The built book as one PDF, printed by Chromium: the same pages, in the order of the table of contents, with their titles as outline.
 
-Inside: `write_pdf`, `print_pages`; and, for whoever opens pages, `chromium`, `FLAGS`, `serving`, `SETTLED`.
+Inside: `write_pdf`, `print_pages`; and, for whoever opens pages, `chromium`, `opened`, `FLAGS`, `serving`, `SETTLED`.
 """
 
 import io
@@ -13,7 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from playwright.sync_api import Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 from pypdf import PdfWriter
 
 from book.press import publish
@@ -22,6 +22,7 @@ from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+HELP = "`python -m playwright install --with-deps chromium` or `apt-get install chromium` gets one, CHROMIUM=PATH names one"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu")
 
 # Maths and pictures are there: those below the fold are told to load now.
@@ -71,8 +72,18 @@ def chromium(playwright: Playwright) -> str:
     own = playwright.chromium.executable_path
     found = next((path for path in map(shutil.which, (os.environ.get("CHROMIUM", ""), *NAMES)) if path), None)
     if found is None and not Path(own).exists():
-        raise InputError("no Chromium here; apt-get install chromium, or name one in the variable CHROMIUM")
+        raise InputError(f"no Chromium here; {HELP}")
     return found or own
+
+
+def opened(playwright: Playwright, flags: Sequence[str] = FLAGS) -> Browser:
+    """Chromium, started. InputError where there is none, or one that does not start, for want of a library perhaps."""
+    place = chromium(playwright)
+    try:
+        return playwright.chromium.launch(executable_path=place, args=flags)
+    except Error as error:
+        lines = [line.strip() for line in error.message.splitlines() if "error" in line.lower()] or error.message.splitlines()
+        raise InputError(f"{place} does not start ({lines[-1][:200]}); {HELP}") from error
 
 
 def write_pdf(profile: str) -> Path:
@@ -88,7 +99,7 @@ def print_pages(html: Path, pages: Sequence[str], out: Path) -> Path:
     """Print pages of a folder of HTML, one after another, into one PDF on A4, an entry of its outline a page."""
     writer = PdfWriter()
     with serving(html) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(playwright), args=FLAGS)
+        browser = opened(playwright)
         page = browser.new_page(color_scheme="light")
         for name in pages:
             title, printed = _printed(page, f"{address}/{name}")

@@ -19,9 +19,10 @@ from importlib.metadata import files as files_of
 from importlib.util import find_spec
 from pathlib import Path
 
-from book.press.execute import clock, execute, tree_hash
+from book.press.execute import execute, tree_hash
 from book.press.notebook import ExecutionError, numbers_of, output
 from book.press.numbers import merge
+from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
@@ -147,10 +148,10 @@ def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conc
     judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
     judged += (root / "records" / "card").glob("*.json")
     key = tree_hash([*judged, *(root / "tests" / "hostile").glob("*.py")], root) + code
-    if not stamp.exists() or stamp.read_text() != key:
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != key:
         for name, group in conclude(profile).items():
             write_json(folder / f"{name}.json", group)
-        stamp.write_text(key)
+        stamp.write_text(key, encoding="utf-8")
 
 
 def pages(root: Path = ROOT) -> list[str]:
@@ -214,7 +215,7 @@ def _html(out: Path) -> Path:
     source, html, stamp = out / "src", out / "html", out / "html.sha256"
     key = tree_hash(source.rglob("*"), source)
     index = html / "index.html"
-    if index.exists() and stamp.exists() and stamp.read_text() == key:
+    if index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key:
         return index
     print("building the pages", flush=True)
     work, log = out / "sphinx", out / "sphinx.log"
@@ -229,7 +230,7 @@ def _html(out: Path) -> Path:
     shutil.rmtree(html, ignore_errors=True)
     (work / "_build" / "html").replace(html)
     shutil.rmtree(work)
-    stamp.write_text(key)
+    stamp.write_text(key, encoding="utf-8")
     return index
 
 

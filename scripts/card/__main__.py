@@ -25,7 +25,7 @@ ASKED: Mapping[str, Callable[[Report], None]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("part", choices=ASKED)
     for name in ("--out", "--work", "--package"):
         parser.add_argument(name, type=Path, required=True)

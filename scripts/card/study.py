@@ -66,7 +66,7 @@ def longest_first(profile: str) -> list[str]:
 
 def records_part(profile: str, report: Report) -> None:
     """The reference runs of a profile, as many at once as pay, each stored as it ends. In a rehearsal, one of smoke's."""
-    study = json.loads(report.file.read_text())["parts"]
+    study = json.loads(report.file.read_text(encoding="utf-8"))["parts"]
     workers = study.get("processes", {}).get("found", {}).get("pays", 4)
     arms, most = longest_first(profile), None
     if report.rehearse:

@@ -200,13 +200,14 @@ def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
         raise InputError(f"--vram-gib must be above 0; got {budget_gib:g}")
     whole = config.effective_batch
     micros = sorted({2**k for k in range(whole.bit_length()) if 2**k <= whole} | {whole})
-    peaks = {micro: predict(config, micro) for micro in micros}
+    peaks = {1: predict(config, 1)}
     fixed = sum(peaks[1].parts[part] for part in ("weights", "gradients", "optimiser")) / GIB
     if fixed > budget_gib:
         raise InputError(
             f"--vram-gib {budget_gib:g}: weights, gradients and optimiser state alone take {fixed:.2f} GiB, whatever the micro-batch; "
             "use the compressed or the convolutional head, a frozen backbone, or SGD"
         )
+    peaks |= {micro: predict(config, micro) for micro in micros[1:]}
     return Plan(config, budget_gib, peaks, _levers(config, peaks[whole]) if levers else {})
 
 

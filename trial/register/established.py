@@ -147,7 +147,7 @@ def stored(profile: str) -> dict[str, Any] | None:
     """The committed score; None where there is none, or it was made on other scenes than today's."""
     if not place(profile).exists():
         return None
-    record = json.loads(place(profile).read_text())
+    record = json.loads(place(profile).read_text(encoding="utf-8"))
     train, val = experiments.profile_data(profile, progress=False)
     return record if committed.same_scenes(record["data"], {"train": train.fingerprint, "val": val.fingerprint}) else None
 

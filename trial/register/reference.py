@@ -189,13 +189,13 @@ def arm_of(file: Path) -> tuple[str, str]:
 def _keep_canary(file: Path, profile: str, name: str, arm: str) -> None:
     """Store the arm's canary, or renew it under code that has changed since: unless its canary differs, since the arm's earlier records
     are then out of date, and `check` has to say so."""
-    code, stored = experiments.training_code(), json.loads(file.read_text()) if file.exists() else None
+    code, stored = experiments.training_code(), json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     if stored is not None and stored["code"] == code:
         return
     found = {"code": code, **canary(name, arm, profile)}
     if stored is None or compare(stored, found) != "changed":
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found, indent=1) + "\n")
+        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _fingerprints(profile: str) -> dict[str, str]:
@@ -233,5 +233,5 @@ def check(profile: str, records: Path | None = None) -> dict[str, str]:
     found = {}
     for file in tqdm(sorted((committed.records_folder(profile, records) / "canaries").glob("*.json")), desc="canaries", unit="arm"):
         name, arm = arm_of(file)
-        found[f"{name}/{arm}"] = compare(json.loads(file.read_text()), canary(name, arm, profile))
+        found[f"{name}/{arm}"] = compare(json.loads(file.read_text(encoding="utf-8")), canary(name, arm, profile))
     return found

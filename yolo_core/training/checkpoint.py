@@ -19,6 +19,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -47,10 +48,10 @@ class Checkpoints:
             save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / FILES[0])
             torch.save(state, draft / FILES[1])
             digests = {name: _digest(draft / name) for name in FILES}
-            (draft / "digests.json").write_text(json.dumps({"key": self.key, **digests}))
+            (draft / "digests.json").write_text(json.dumps({"key": self.key, **digests}), encoding="utf-8")
             shutil.rmtree(self.folder / str(step), ignore_errors=True)
             draft.rename(self.folder / str(step))
-        except (OSError, RuntimeError) as error:  # safetensors and torch wrap what the system says
+        except (OSError, RuntimeError, SafetensorError) as error:  # safetensors and torch wrap what the system says
             earlier = self._steps()
             good = f"the one of step {earlier[-1]} is good" if earlier else "there is none before it"
             warnings.warn(f"{self.folder}: the checkpoint of step {step} could not be written ({error}); {good}", stacklevel=2)
@@ -73,7 +74,7 @@ class Checkpoints:
         for step in reversed(self._steps()):
             place = self.folder / str(step)
             try:
-                digests = json.loads((place / "digests.json").read_text())
+                digests = json.loads((place / "digests.json").read_text(encoding="utf-8"))
                 if digests.pop("key") != self.key:
                     raise ValueError("it belongs to another training")
                 if any(_digest(place / name) != digest for name, digest in digests.items()):

@@ -180,13 +180,23 @@ def drawn_from(data: VocData, config: RunConfig, steps: int) -> VocData:
 
 def make_fabric(precision: str) -> Fabric:
     """One device; or, where torchrun has started several processes, this one's share of them."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = _processes("WORLD_SIZE", 1)
     if world == 1:
         return Fabric(devices=1, plugins=arithmetic(precision))
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    if "RANK" not in os.environ:  # left from another program: Fabric would start processes of its own
+        raise InputError(f"WORLD_SIZE is {world}, and RANK is not set; start several processes by torchrun, or unset WORLD_SIZE")
+    here = _processes("LOCAL_WORLD_SIZE", world)
     fabric = Fabric(devices=here, num_nodes=world // here, strategy="ddp", plugins=arithmetic(precision))
     fabric.launch()
     return fabric
+
+
+def _processes(name: str, otherwise: int) -> int:
+    """The number that torchrun has put into a variable. InputError for what is none."""
+    text = os.environ.get(name, str(otherwise))
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, as torchrun sets it; got {text!r}; unset it")
+    return int(text)
 
 
 def fingerprints_of(train_data: VocData, val_data: VocData, start: Run | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from groundwork.errors import InputError
+from groundwork.files import shared
 from groundwork.strict_json import dumps
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import SCHEMA, Run, read_run
@@ -44,7 +45,8 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
             if not table.empty:
                 write_table(table, draft / f"{name}.parquet")
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
-        (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n")
+        shared(draft / "weights.safetensors")
+        (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:

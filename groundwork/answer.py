@@ -1,0 +1,69 @@
+"""What stands between a command and its terminal: streams that are closed, cut off or of few letters, and errors as one sentence.
+
+Inside: `mend_streams`, `at_home` (~ in options), `answer` (a command's exit status).
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+from groundwork.errors import REFUSALS, InputError
+
+INTERRUPTED, CUT_OFF = 130, 141  # as shells have it: 128 and the signal's number
+
+
+def mend_streams() -> None:
+    """A letter that the terminal's encoding lacks becomes "?"; a stream that was closed leads nowhere.
+
+    The numbers 0, 1 and 2 are taken if they are free: else the next file that is opened would get what a library says to the terminal.
+    """
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)
+        sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def at_home(words: Sequence[str]) -> list[str]:
+    """The words of a command line, `~` in them read as the home folder where the shell has left it: in --option=~/place, and in quotes."""
+    return [re.sub(r"^(--[\w-]+=)?(~.*)", lambda found: (found[1] or "") + os.path.expanduser(found[2]), word) for word in words]
+
+
+def answer(command: Callable[[], int]) -> int:
+    """Run a command and write out what it has said; its exit status. What the reader can mend is one sentence and status 2."""
+    try:
+        status = command()
+        sys.stdout.flush()
+        return status
+    except InputError as error:
+        return _told(error, 2)
+    except BrokenPipeError:  # `| head` has seen enough
+        _drop_output()
+        return CUT_OFF
+    except OSError as error:  # where a command had nothing better to say of it
+        if error.errno not in REFUSALS:
+            raise
+        _drop_output()
+        place = error.filename or "the output or the disk"
+        return _told(f"{place}: cannot be read or written ({error.strerror}); free some space, ask for the right, or name another place", 2)
+    except ArithmeticError as error:  # a loss that is no number: train.NonFiniteLoss
+        return _told(error, 1)
+    except KeyboardInterrupt:
+        return _told("interrupted; nothing half-made is left under its name, and the same command goes on where it can", INTERRUPTED)
+
+
+def _told(sentence: object, status: int) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return status
+
+
+def _drop_output() -> None:
+    """What could not be written stays with the stream, and Python would try and complain once more as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

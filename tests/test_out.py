@@ -1,0 +1,144 @@
+"""Where what is made goes: through links, not onto a disk's root or the current folder, with the rights that the user gives."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers_voc import picture, write_tree
+from test_nothing_overwritten import CONFIG, untrained  # noqa: F401
+from test_start import reached  # noqa: F401
+
+from groundwork.errors import InputError
+from groundwork.files import in_place_of
+from inference import export
+from yolo_core import experiments
+from yolo_core.__main__ import main
+from yolo_core.data.voc import VocData
+from yolo_core.training.config import config_from_dict
+from yolo_core.training.records import read_run
+from yolo_core.training.train import train
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN = ["train", "baseline", "--arm", "conv", "--profile", "smoke"]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return write_tree(tmp_path_factory.mktemp("tree"), train=4, val=1)
+
+
+def train_to(out, tree):
+    return main([*TRAIN, "--data", str(tree), "--out", str(out)])
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["that is not there", "that is empty"])
+def test_a_run_goes_where_a_link_leads(tmp_path, tree, monkeypatch, there):
+    """A folder cannot be moved onto a link: told after the training, this cost a night."""
+    (tmp_path / "disk").mkdir()
+    if there:
+        (tmp_path / "disk" / "run").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "run")
+    monkeypatch.setattr(experiments, "resolve", lambda *_: CONFIG)
+    assert train_to(tmp_path / "link", tree) == 0
+    assert (tmp_path / "link").is_symlink() and read_run(tmp_path / "disk" / "run").record["steps"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]
+
+
+def test_a_run_is_not_moved_onto_the_current_folder_one_around_it_or_a_disk(tmp_path, tree, monkeypatch, capsys, reached):  # noqa: F811
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for out in (".", tmp_path / "empty", "../empty/."):
+        assert train_to(out, tree) == 2
+        assert "name a folder inside it, --out " in capsys.readouterr().err
+    monkeypatch.chdir(tree)
+    monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(tmp_path / "empty"))
+    assert train_to(tmp_path / "empty", tree) == 2
+    assert "name a folder inside it" in capsys.readouterr().err and reached == []
+
+
+def test_a_folder_built_aside_goes_where_a_link_leads_with_the_rights_that_the_user_gives(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    with in_place_of(tmp_path / "link") as folder:
+        (folder / "file").touch()
+    assert (tmp_path / "link").is_symlink() and [path.name for path in (tmp_path / "there").iterdir()] == ["file"]
+    for mask, rights in ((0o077, 0o700), (0o022, 0o755), (0o002, 0o775)):
+        before = os.umask(mask)
+        try:
+            with in_place_of(tmp_path / f"{mask:o}") as folder:
+                (folder / "file").touch()
+        finally:
+            assert os.umask(before) == mask, "the process's own is left as it was"
+        assert (tmp_path / f"{mask:o}").stat().st_mode & 0o777 == rights
+
+
+def test_a_link_to_nothing_is_the_users_and_is_not_written_over_by_a_file(tmp_path, untrained):  # noqa: F811
+    (tmp_path / "model.onnx").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="model.onnx: already there"):
+        export.export(CONFIG.detector(), CONFIG, tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").is_symlink()
+
+
+@pytest.mark.parametrize("train_pictures", [1, 3])
+def test_a_single_picture_to_score_on_and_fewer_to_train_on_than_a_batch_are_enough(tmp_path, train_pictures):
+    root = write_tree(tmp_path / "tree", train=train_pictures, val=1)
+    splits = [VocData(root, split, CONFIG.image_size) for split in ("train", "val")]
+    run = train(CONFIG, *splits, tmp_path / "run", code="c", progress=False)
+    assert run.record["steps"] == 1 and run.metrics["images"] == 1
+
+
+def test_who_may_read_a_run_and_a_cache_is_for_the_umask_to_say(tmp_path):
+    """safetensors makes its files for their owner alone: nobody else in a class or a laboratory could read the weights."""
+    before = os.umask(0o022)
+    try:
+        root = write_tree(tmp_path / "tree", train=4, val=2)
+        splits = [VocData(root, split, CONFIG.image_size) for split in ("train", "val")]
+        train(CONFIG, *splits, tmp_path / "run", code="c", progress=False)
+    finally:
+        os.umask(before)
+    rights = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name: f"{mode:o}" for name, mode in rights.items() if mode != 0o644} == {}
+    assert "run/weights.safetensors" in rights and any(name.endswith("targets.safetensors") for name in rights)
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "2"), ("WORLD_SIZE", "two"), ("WORLD_SIZE", ""), ("WORLD_SIZE", "0")])
+def test_a_number_of_processes_left_by_another_program_is_told(tmp_path, tree, monkeypatch, capsys, name, value):
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv(name, value)
+    assert train_to(tmp_path / "run", tree) == 2
+    assert f"unset {name}" in (said := capsys.readouterr().err) or "unset it" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", ["nan", "7", "-0.1"])
+def test_a_score_to_show_boxes_from_is_a_score(tmp_path, untrained, capsys, share):  # noqa: F811
+    words = ["predict", str(untrained), str(picture(tmp_path / "a.jpg")), "--out", str(tmp_path / "out"), f"--score-threshold={share}"]
+    assert main(words) == 2 and not (tmp_path / "out").exists()
+    assert "--score-threshold must be from 0 to 1" in capsys.readouterr().err
+
+
+def test_figures_are_drawn_in_our_style_whatever_the_readers_matplotlib_is_told(tmp_path):
+    """usetex without LaTeX failed every drawing; and a backend that there is none of is told."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.format: pdf\n")
+    look = "import trial.figures, matplotlib; print(matplotlib.rcParams['text.usetex'], matplotlib.rcParams['savefig.format'])"
+    here = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, env=here, capture_output=True, text=True)
+    assert done.stdout == "False png\n", done.stderr
+    done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, env=here | {"MPLBACKEND": "x"}, capture_output=True, text=True)
+    assert "InputError: MPLBACKEND=x: Matplotlib refuses it" in done.stderr
+
+
+@pytest.mark.parametrize(("seed", "said"), [(-1, "at least 0"), (2**63, "below 2.63"), (10**30, "below 2.63")])
+def test_a_seed_is_one_that_every_generator_takes(seed, said):
+    with pytest.raises(InputError, match=said):
+        config_from_dict({"seed": seed})
+    assert config_from_dict({"seed": 2**63 - 1}).seed == 2**63 - 1
+
+
+@pytest.mark.parametrize("name", ["日本 ü.png", "$x^2_{.png", "%s.png", "-.png", "a\nb.png", b"caf\xe9.png"], ids=repr)
+def test_a_picture_of_any_name_is_drawn_and_named_in_the_boxes(tmp_path, untrained, name, capsys):  # noqa: F811
+    path = tmp_path / os.fsdecode(name)
+    picture(tmp_path / "plain.jpg").rename(path)
+    assert main(["predict", str(untrained), str(path), "--out", str(tmp_path / "out"), "--score-threshold", "0.9"]) == 0
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(["boxes.json", path.name])
