@@ -17,6 +17,7 @@ from bench import bench_ap, bench_decoding, bench_reading, bench_training
 from bench.bench_record import PEERS, Record, circumstances
 from bench.contest import Row, peer_module
 from emojivoc.emoji import scenes_per_second
+from groundwork.clock import clock
 from groundwork.paths import BUILD
 
 SCENES_WANTED = 60  # a second on one core: 2,000 scenes within the time a reader waits for a page
