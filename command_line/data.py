@@ -40,9 +40,9 @@ class DataVoc:
     """Folder to put VOCdevkit into."""
 
     def __call__(self) -> int:
-        from yolo_core.data import voc
+        from voc_tree.download import download
 
-        print(voc.download(self.out))
+        print(download(self.out))
         return 0
 
 
@@ -69,9 +69,9 @@ class DataCheck:
     dir: tyro.conf.Positional[Path]
 
     def __call__(self) -> int:
-        from yolo_core.data import voc
+        from voc_tree.tree import check
 
-        faults = voc.check(self.dir)
+        faults = check(self.dir)
         print("\n".join(faults) if faults else f"{self.dir}: no fault found")
         return 1 if faults else 0
 

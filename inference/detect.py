@@ -16,8 +16,9 @@ from groundwork.files import in_place_of
 from groundwork.strict_json import dumps
 from trial.figures import figures
 from trial.instruments.scored import score
-from voc_tree.picture import decode
-from yolo_core.data.voc import CLASSES, VocData, read_image
+from voc_tree.annotation import CLASSES
+from voc_tree.picture import decode, read_image
+from yolo_core.data.voc import VocData
 from yolo_core.detector.model import Detector
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import read_run

@@ -16,11 +16,11 @@ import torch
 from helpers_voc import write_tree
 from test_train import TINY
 
+from groundwork import checkpoint
+from groundwork.checkpoint import Checkpoints, beside
 from groundwork.errors import InputError
 from trial.watch import train
 from yolo_core.data.voc import VocData
-from yolo_core.training import checkpoint
-from yolo_core.training.checkpoint import Checkpoints, beside
 from yolo_core.training.records import read_run
 from yolo_core.training.step import Training
 

@@ -12,6 +12,8 @@ from test_nothing_overwritten import CONFIG, RECORD, contents
 
 from bench import bench
 from book.press import publish
+from groundwork import checkpoint
+from groundwork.checkpoint import beside
 from groundwork.errors import InputError
 from groundwork.strict_json import write_json
 from trial.figures import forest
@@ -21,8 +23,7 @@ from yolo_core import experiments
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
-from yolo_core.training import checkpoint, features, writing
-from yolo_core.training.checkpoint import beside
+from yolo_core.training import features, writing
 from yolo_core.training.records import read_run
 from yolo_core.training.writing import write_run
 

@@ -18,7 +18,7 @@ from test_pages import FAULTS, WIDTHS, watch
 
 from book.press.pdf import serving
 from trial.figures.playground import SIDE, THINGS, playground
-from yolo_core.data.voc import CLASSES
+from voc_tree.annotation import CLASSES
 from yolo_core.detector.grid import Grid
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]

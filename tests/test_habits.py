@@ -39,7 +39,7 @@ def test_the_cache_key_names_the_code_the_notebooks_and_the_versions_and_nothing
     (cache,) = [step for step in WORKFLOW["jobs"]["book"]["steps"] if "cache" in step.get("uses", "")]
     named = re.findall(r"'([^']+)'", cache["with"]["key"])
     assert {
-        *(f"{package}/**" for package in ("groundwork", "voc_tree", "emojivoc", "yolo_core", "trial")),
+        *(f"{package}/**" for package in ("groundwork", "voc_tree", "emojivoc", "yolo_core", "anchor_free", "trial")),
         "notebooks/**",
         "constraints.txt",
     } == set(named)

@@ -8,16 +8,17 @@ import torch
 from helpers_voc import write_tree
 from test_train import run
 
+from anchor_free.build import build_point_detector
+from anchor_free.heads import PointHead
+from anchor_free.points import Points
+from anchor_free.pyramid import Pyramid
 from groundwork.errors import InputError
 from inference.detect import found_in, load
 from trial.figures import live
 from trial.planner import cost, estimate
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
-from yolo_core.detector.backbones import Pyramid, build_backbone
-from yolo_core.detector.heads import PointHead
-from yolo_core.detector.model import build_point_detector
-from yolo_core.detector.points import Points
+from yolo_core.detector.backbones import build_backbone
 from yolo_core.training.config import RunConfig
 
 JOBS = [("remedies", "base", 0), ("remedies", "strides", 0)]

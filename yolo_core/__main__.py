@@ -1,5 +1,4 @@
-"""`python -m yolo_core COMMAND ...`: the project's command line, which lives in command_line/ and is found by name, since its commands
-import what stands on yolo_core."""
+"""`python -m yolo_core COMMAND ...`: the command line, which stands in command_line/ and is found by name: it imports all the others."""
 
 import sys
 from importlib import import_module

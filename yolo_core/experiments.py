@@ -4,7 +4,7 @@ Inside: `EXPERIMENTS`, `resolve` (an arm to a configuration), `profile_data` (ma
 loaded), `finished` (what has been trained here).
 
 An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
-syntax of the code) is the same: a notebook asks for a run and need not care which.
+syntax of the code) is the same: a notebook asks for a run and need not care which. Torch is imported where it is needed.
 """
 
 import math
@@ -20,7 +20,7 @@ from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD, cache_folder, data_folder, runs_folder
 from yolo_core.profiles import PROFILES, changes, profile_of
-from yolo_core.training.config import RARE, RunConfig, config_from_dict
+from yolo_core.training.config import BUILDERS, RARE, RunConfig, config_from_dict
 from yolo_core.training.records import Run, read_run
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from yolo_core.data.voc import VocData
     from yolo_core.training.observer import Observer
-
-# Torch is imported where something is made or trained: who asks for a configuration need not wait for it.
 
 
 @dataclass(frozen=True)
@@ -253,7 +251,7 @@ def profile_data(profile: str, progress: bool = True) -> "tuple[VocData, VocData
 
 def training_code() -> str:
     """Hash of the syntax of everything a run's result depends on."""
-    return code_hash(modules("yolo_core.training.train"))
+    return code_hash(modules("yolo_core.training.train", *BUILDERS))
 
 
 def key_of(name: str, arm: str, profile: str, seed: int) -> str:

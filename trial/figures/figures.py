@@ -23,7 +23,7 @@ from torch import Tensor
 
 from emojivoc.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from trial.register.register_page import answer, by_claim, html_badge, short
-from yolo_core.data.voc import CLASSES
+from voc_tree.annotation import CLASSES
 
 INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from emojivoc import backgrounds, glyphs
 from trial.figures.figures import BLUE, GREEN, PURPLE, RED
-from yolo_core.data.voc import CLASSES
+from voc_tree.annotation import CLASSES
 from yolo_core.detector.grid import Grid
 
 SIDE = 448  # units of the drawing, the side of the paper's pictures

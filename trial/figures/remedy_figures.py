@@ -17,14 +17,14 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 from torchvision.ops import complete_box_iou_loss
 
+from anchor_free.assign import Assignment
+from anchor_free.point_loss import distribution_focal, squared_box
+from anchor_free.points import Points, Truth
 from trial.figures.figures import BLUE, CYCLE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, WIDTH, draw_objects, legend_below
 from trial.instruments.error_types import KINDS
-from yolo_core.detector.assign import Assignment
 from yolo_core.detector.boxes import paired_iou
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import quality_focal
-from yolo_core.detector.point_loss import distribution_focal, squared_box
-from yolo_core.detector.points import Points, Truth
 
 # What is found, what is found wrongly, what is not found.
 COLOURS = dict(zip(KINDS, (GREEN, SKY, ORANGE, BLUE, PURPLE, MUTED, RED), strict=True))

@@ -18,13 +18,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anchor_free.point_loss import PointLoss
 from groundwork.errors import InputError
 from trial.instruments.probes import NoiseProbe
 from yolo_core.data.augment import MARGIN, Mosaic
 from yolo_core.data.voc import Batch, VocData, loader
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector, batchnorms
-from yolo_core.detector.point_loss import PointLoss
 from yolo_core.training.scoring import to_float
 
 MICRO_BATCHES = (2, 16)

@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from anchor_free.point_loss import PointLoss
 from yolo_core.detector.loss import YoloLoss
-from yolo_core.detector.point_loss import PointLoss
 
 STARVED = 0.1  # of the squared error's gradient
 

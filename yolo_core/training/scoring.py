@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolo_core.data.voc import CLASSES
+from voc_tree.annotation import CLASSES
 from yolo_core.detector.metrics import class_agnostic, counts, match, voc_ap
 
 # Score cuts the book reports: darknet's 0.001, the write-up's 0.4, and three between.

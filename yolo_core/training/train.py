@@ -16,13 +16,13 @@ import torch
 from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
+from groundwork.checkpoint import Checkpoints, beside
 from groundwork.code_hash import code_hash, modules
 from groundwork.environment import environment
 from groundwork.errors import InputError
 from yolo_core.data.augment import Augmented, Mosaic
 from yolo_core.data.voc import VocData, loader
 from yolo_core.training.calibration import recompute
-from yolo_core.training.checkpoint import Checkpoints, beside
 from yolo_core.training.config import RunConfig
 from yolo_core.training.features import FeatureData
 from yolo_core.training.observer import Observer

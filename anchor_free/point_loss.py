@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 from torchvision.ops import complete_box_iou_loss
 
-from yolo_core.detector.assign import Assignment, by_cell, paired_with, task_aligned
+from anchor_free.assign import Assignment, by_cell, paired_with, task_aligned
+from anchor_free.points import Points
 from yolo_core.detector.boxes import xyxy_to_cxcywh
 from yolo_core.detector.loss import quality_focal
-from yolo_core.detector.points import Points
 
 ROOT_FLOOR = 1e-12  # keeps the slope of a root finite at a size of 0
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from anchor_free.points import Points, Truth
 from yolo_core.detector.boxes import paired_iou
-from yolo_core.detector.points import Points, Truth
 
 # An object belongs to the finest level on which it is at most so many strides wide (the root of its area).
 CELLS_WIDE = 8
