@@ -83,7 +83,7 @@ def conclude(profile: str) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
     Its picture is drawn into the profile's folder `drawn`."""
     from trial.figures import forest
-    from trial.register import card, reference, register_page, released, verdicts
+    from trial.register import card, reference, register_cards, register_page, released, verdicts
     from yolo_core import experiments
 
     judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
@@ -92,7 +92,8 @@ def conclude(profile: str) -> dict[str, dict]:
     forest.write(_made(BUILD / profile / "drawn"), judged)
     return {
         "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
-        | {"forest": forest.html(judged), "released": released.table(runs)},
+        | {"forest": forest.html(judged), "released": released.table(runs), "cards": register_cards.cards(judged)}
+        | {"four": register_cards.four(judged), "length": register_cards.length(runs)},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),
         "card": card.told(),

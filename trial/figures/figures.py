@@ -17,7 +17,9 @@ import pandas as pd
 import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from trial.register.register_page import answer, by_claim, html_badge, short
 from yolo_core.data.voc import CLASSES
 
 INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
+EITHER = "#767b88"  # legible on white and on black
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 WIDTH = 7.2  # inches: the text column
@@ -61,7 +64,16 @@ mpl.rcParams.update(
 
 
 def show(figure: Figure, description: str) -> None:
-    """Display a figure with what it shows in words, for readers who cannot see it, and close it."""
+    """Display a figure with what it shows in words, for readers who cannot see it, and close it.
+
+    A plot stands on white paper, which a dark page inverts. Pictures keep their colours there (a cell with the tag `pictures`): around them
+    there is no paper, and letters are grey, to be read on white and on black.
+    """
+    if any(image.get_array().ndim == 3 for image in figure.findobj(AxesImage)):
+        figure.set_facecolor("none")
+        for text in figure.findobj(Text):
+            if mpl.colors.same_color(text.get_color(), INK):
+                text.set_color(EITHER)
     display(figure, metadata={"image/png": {"alt": description}})
     plt.close(figure)
 

@@ -477,7 +477,7 @@ CLAIMS: tuple[Claim, ...] = (
         _least_step,
         0.0,
         above=True,
-        page="book/story",
+        page="book/write_up",
         scope="the public code's options, at this profile's length",
         overturn="The public code's hundred epochs on VOC 2012 itself.",
     ),
