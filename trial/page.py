@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from IPython.display import HTML
+from IPython.display import HTML, Markdown, display
 from torch import Tensor
 
 from groundwork.paths import data_folder
-from trial.figures import figures, remedy_figures
+from trial.figures import conclusions, figures, remedy_figures
 from trial.register import comparisons, reference, replication, verdicts
 from trial.register.comparisons import Arm
 from trial.register.verdicts import Finding
@@ -40,9 +40,10 @@ class Page:
     def dots(
         self, rows: Mapping[str, Arm], values: Mapping[str, Callable[[dict[str, Any]], float]], about: str, fresh: Iterable[Run] = ()
     ) -> None:
-        """Show `comparisons.arm_dots` of both data sets; `about` says in words what it shows."""
+        """Show `comparisons.arm_dots` of both data sets, and below it what it says; `about` says in words what it shows."""
         own = "photographs" if self.profile == "photographs" else "EmojiVOC"
         figures.show(comparisons.arm_dots(rows, self.sets, values, fresh, own), about)
+        display(Markdown(conclusions.extremes(rows, self.sets, values)))
 
     def band(self, run: Run, value: Callable[[dict[str, Any]], float] = lambda m: m["map"], what: str = "mAP") -> str:
         """Whether a fresh run repeats its reference runs, in a sentence."""

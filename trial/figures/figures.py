@@ -181,7 +181,7 @@ def loss_curves(curves: pd.DataFrame, window: int = 25) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
     for name in ("box", "object", "background", "class"):
         axes.plot(curves["step"], curves[name].rolling(window, min_periods=1).mean(), label=name)
-    axes.set(yscale="log", xlabel="step", ylabel="loss an image")
+    axes.set(yscale="log", xlabel="step", ylabel="loss per image")
     legend_below(axes)
     return figure
 
@@ -284,7 +284,7 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
         left.plot(x, [c["map"] for c in cuts.values()], marker=marker, ms=4, label=arm)
         right.plot(x, [c["false_per_image"] for c in cuts.values()], marker=marker, ms=4, label=arm)
     left.set(xscale="log", xlabel="score at least", ylabel="mAP@.5", ylim=(0, None))
-    right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives an image")
+    right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives per image")
     legend_below(left)
     return figure
 
@@ -292,10 +292,10 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
 def overlay(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
     """Two data sets over each other: objects an image, size, aspect ratio, centres, objects a cell; in shares of their own totals."""
     panels = (
-        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects an image"),
+        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects per image"),
         ("sizes", SIZE_EDGES, "size, √share of picture"),
         ("aspects", ASPECT_EDGES, "ln(width / height)"),
-        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects a cell"),
+        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects per cell"),
         ("centre_x", CENTRE_EDGES, "centre, x"),
         ("centre_y", CENTRE_EDGES, "centre, y"),
     )

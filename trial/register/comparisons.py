@@ -81,7 +81,8 @@ def arm_dots(
             for run in ours.get(arm, ()):
                 axes.plot(value(run.metrics), row + lines.get(own or ran[0], 0.0), "D", mfc="none", mec=RED, mew=1.4, ms=7.5)
         axes.set(title=title, ylim=(len(arms) - 0.5, -0.5))
-        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        below = min(line.get_xdata(orig=True)[0] for line in axes.lines) < 0 if axes.lines else False
+        axes.set_xlim(left=axes.get_xlim()[0] if below else -0.02 * axes.get_xlim()[1])  # a count's axis begins at 0, its marks whole
         axes.grid(axis="y", visible=False)
     panels[0, 0].set(yticks=range(len(arms)), yticklabels=list(arms))
     if len(ran) > 1:
@@ -105,7 +106,7 @@ def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
         bottom.bar(middle, pooled["detections"] / sum(run.metrics["images"] for run in runs), width, color=colour)
     top.set(ylabel="share that is true", ylim=(0, 1))
     legend_below(top)
-    bottom.set(xlabel="score", ylabel="an image", yscale="log", xlim=(0, 1))
+    bottom.set(xlabel="score", ylabel="per image", yscale="log", xlim=(0, 1))
     return figure
 
 
