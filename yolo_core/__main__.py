@@ -445,6 +445,16 @@ class Book:
 
 
 @dataclass(frozen=True)
+class Read:
+    """Render the pocket book from the committed records, without training."""
+
+    def __call__(self) -> int:
+        from book.press import publish
+
+        return publish.main("pocket", reading=True)
+
+
+@dataclass(frozen=True)
 class Exercises:
     """Write the exercises as notebooks without their solutions, or grade those of a folder."""
 
@@ -527,12 +537,13 @@ Command = (
     | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
+    | Annotated[Read, tyro.conf.subcommand("read")]
     | Annotated[Pdf, tyro.conf.subcommand("pdf")]
     | Annotated[Links, tyro.conf.subcommand("links")]
     | Annotated[Exercises, tyro.conf.subcommand("exercises")]
 )
 
-IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Pdf, Links, Exercises)  # they work on the project's files
+IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Read, Pdf, Links, Exercises)  # they work on the project's files
 
 
 def main(args: list[str] | None = None) -> int:
