@@ -18,7 +18,6 @@ from trial.instruments import mosaic_noise, oracle
 from yolo_core.data.voc import VocData
 from yolo_core.detector import assign, errors
 from yolo_core.detector.assign import Assignment
-from yolo_core.detector.model import Detector
 from yolo_core.detector.point_loss import PointLoss
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import Run
@@ -67,7 +66,6 @@ def _lost(run: Run, train: VocData, val: VocData) -> pd.DataFrame:
     truth = detector.grid.truth(target)
     lost = {rule: int(assign.lost(loss.assignment(outputs, target), truth).sum()) for rule, loss in _rules(config).items()}
     return pd.DataFrame([{"rule": rule, "objects": count, "of": int(truth.real.sum())} for rule, count in lost.items()])
-
 
 
 def _rules(config: RunConfig) -> dict[str, PointLoss]:

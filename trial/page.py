@@ -30,13 +30,15 @@ from yolo_core.training.records import Run
 
 READ = "YOLO_READ"  # 1 for the kernels of a book that is read
 NOT_RUN, NOT_KEPT = "not run yet", "not kept with the record"
+BOX = ["xmin", "ymin", "xmax", "ymax"]
+DETECTION = ["image", *BOX, "score", "label"]  # the columns of `scoring.shown`
 Watcher = Callable[[dict[str, pd.DataFrame]], None]
 SETS = {"EmojiVOC": "pocket", "photographs": "photographs"}  # what a figure calls a data set, and the profile of its runs
 
 
 class Page:
-    """A page of the book, the `profile` and `seed` of its own runs, and the committed runs: `sets` by data set, `stored` of the one that its
-    own runs compare with. `reading`: whether nothing is trained."""
+    """A page of the book, the `profile` and `seed` of its own runs, and the committed runs: `sets` by data set, `stored` of the one that
+    its own runs compare with. `reading`: whether nothing is trained."""
 
     def __init__(self, name: str, profile: str, seed: int = 0) -> None:
         self.name, self.profile, self.seed = name, profile, seed
@@ -61,7 +63,7 @@ class Page:
         found = next((run for run in self.by_arm(self.own).get((experiment, arm), ()) if run.config.seed == self.seed), None)
         if found is None:
             what = f"no committed run of {experiment}/{arm} with seed {self.seed}"
-            raise InputError(f"{reference.records_folder(SETS[self.own])}: {what}; `make book` trains this page's own runs")
+            raise InputError(f"records/{SETS[self.own]}: {what}; `make book` trains this page's own runs")
         if watch is not None:
             tables = {name: self.table(found, name) for name in (("conflict",) if found.config.anchor_free else ("terms", "cells"))}
             if all(table is not None for table in tables.values()):
@@ -96,7 +98,8 @@ class Page:
     def found(self, run: Run, pictures: Sequence[int], least: float) -> list[dict[str, Tensor]] | None:
         """A run's detections of a score of at least `least` in some of the first pictures of val, boxes xyxy in pixels; None where they are
         not kept (`table`)."""
-        table = self.table(run, "detections")
+        kept = (run.folder / "detections.parquet").exists()
+        table = self.table(run, "detections") if kept or self.reading else pd.DataFrame(columns=DETECTION)  # of a run that detects nothing
         return None if table is None else figures.in_pixels(_detections(table, pictures, least), self.data[1].size)
 
     def gallery(self, run: Run, about: str, count: int = 8, least: float = 0.1) -> dict[str, int | str]:
@@ -190,7 +193,8 @@ class Page:
         if not self.sets["photographs"]:
             marks = "EmojiVOC; photographs are not run yet"
         dots = f"A mark: a reference run, a seed each ({marks}); bar: their mean; diamond: {own}."
-        return {"profile": self.profile, "seed": str(self.seed), "own": own, "own_run": own[0].upper() + own[1:], "own_runs": runs, "dots": dots}
+        alike = {"profile": self.profile, "seed": str(self.seed), "dots": dots}
+        return alike | {"own": own, "own_run": own[0].upper() + own[1:], "own_runs": runs}
 
 
 WORDS = {"emoji": "EmojiVOC", "photographs": "photographs"}
@@ -206,7 +210,7 @@ def _detections(table: pd.DataFrame, pictures: Iterable[int], least: float) -> l
     rows = [table[(table["image"] == image) & (table["score"] >= least)] for image in pictures]
     return [
         {
-            "boxes": torch.tensor(some[["xmin", "ymin", "xmax", "ymax"]].to_numpy(dtype="float32")),
+            "boxes": torch.tensor(some[BOX].to_numpy(dtype="float32")),
             "scores": torch.tensor(some["score"].to_numpy(dtype="float32")),
             "labels": torch.tensor(some["label"].to_numpy(dtype="int64")),
         }

@@ -46,8 +46,9 @@ def numbers_of(out: Path, name: str) -> Path:
 def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int, reading: bool = False) -> float:
     """Run one notebook; on success move its outputs and its numbers into place, and return the seconds it took.
 
-    `threads`: how many its computations use. `reading`: it shows committed runs, and trains none. For a process of its own: sets environment variables, which the kernel takes over. Raises
-    ExecutionError at the first cell that fails, and lays the notebook as it stood then under `out/failed`.
+    `threads`: how many its computations use. `reading`: it shows committed runs, and trains none. For a process of its own: sets
+    environment variables, which the kernel takes over. Raises ExecutionError at the first cell that fails, and lays the notebook as it
+    stood then under `out/failed`.
     """
     target, numbers = output(out, name), numbers_of(out, name)
     draft, fresh = target.with_name(f".{target.name}"), numbers.with_name(f".{numbers.name}")

@@ -3,9 +3,9 @@
 Inside: `build` (stage, run the notebooks, gather the numbers, build strict HTML), `main` (the same with messages and an
 exit status), `PublishError`.
 
-Everything a profile produces lies under `_build/<profile>`, and what `make read` does under `_build/read`: `notebooks/` as executed, `numbers/`, `execution.json`,
-`drawn/`, `src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`. A step whose inputs
-have not changed is passed over; a step that fails leaves the last good pages where they were.
+Everything a profile produces lies under `_build/<profile>`, and what `make read` does under `_build/read`: `notebooks/` as executed,
+`numbers/`, `execution.json`, `drawn/`, `src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`.
+A step whose inputs have not changed is passed over; a step that fails leaves the last good pages where they were.
 """
 
 import json
