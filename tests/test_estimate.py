@@ -14,7 +14,9 @@ from emojivoc.statistics import voc2012
 from groundwork.errors import InputError
 from trial.planner import estimate
 from trial.planner.cost import MACHINES, Assumed, Work
+from trial.page import READ
 from trial.planner.estimate import BOOK, announce, run_seconds, table
+from trial.register import reference
 from voc_tree import photographs
 from yolo_core import experiments
 from yolo_core.experiments import PROFILES
@@ -26,16 +28,18 @@ IMAGES = 5717 + 5823
 
 
 def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
-    """Every cell that calls `experiments.run` is executed with a stand-in that notes what it is asked for."""
+    """Every cell that asks the page for runs is executed with a stand-in that notes what is trained."""
     asked = set()
     monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
     monkeypatch.setattr(experiments, "profile_data", lambda *_: (MagicMock(), MagicMock()))
-    monkeypatch.setattr("trial.figures.live.Live", MagicMock())
-    monkeypatch.setattr("inference.detect.load", lambda *_: (MagicMock(), MagicMock()))
+    monkeypatch.setattr(reference, "stored", lambda _: [])
+    monkeypatch.delenv(READ, raising=False)
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = ["".join(c["source"]) for c in json.loads(file.read_text())["cells"] if c["cell_type"] == "code"]
         for cell in cells:
-            if any(isinstance(node, ast.Call) and ast.unparse(node.func) == "experiments.run" for node in ast.walk(ast.parse(cell))):
+            calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call)}
+            assert "experiments.run" not in calls, f"{file.name}: ask the page, which trains nothing where it is read"
+            if calls & {"page.run", "page.runs"}:
                 exec(compile(cell, file.name, "exec"), {"profile": "smoke", "seed": 0})
     assert asked == set(BOOK)
 
