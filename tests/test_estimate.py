@@ -12,15 +12,17 @@ import pytest
 from book.press import publish
 from emojivoc.statistics import voc2012
 from groundwork.errors import InputError
+from trial.page import READ
 from trial.planner import estimate
 from trial.planner.cost import MACHINES, Assumed, Work
-from trial.page import READ
 from trial.planner.estimate import BOOK, announce, run_seconds, table
 from trial.register import reference
 from voc_tree import photographs
 from yolo_core import experiments
+from yolo_core.data.voc import VocData
 from yolo_core.experiments import PROFILES
 from yolo_core.training.config import RunConfig
+from yolo_core.training.records import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = MACHINES["RTX 2060"]
@@ -29,9 +31,9 @@ IMAGES = 5717 + 5823
 
 def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
     """Every cell that asks the page for runs is executed with a stand-in that notes what is trained."""
-    asked = set()
-    monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
-    monkeypatch.setattr(experiments, "profile_data", lambda *_: (MagicMock(), MagicMock()))
+    asked, trained, split = set(), MagicMock(spec=Run(Path(), {})), MagicMock(spec=VocData)
+    monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or trained)
+    monkeypatch.setattr(experiments, "profile_data", lambda *_: (split, split))
     monkeypatch.setattr(reference, "stored", lambda _: [])
     monkeypatch.delenv(READ, raising=False)
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
