@@ -14,9 +14,9 @@ from typing import Any
 
 from bench.contest import Growth, Row
 from book.press.numbers import write_json
+from groundwork.environment import versions
 from groundwork.errors import InputError
 from groundwork.paths import ROOT
-from groundwork.versions import versions
 
 FILE = ROOT / "records" / "bench.json"
 SCHEMA = 1

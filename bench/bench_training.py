@@ -26,7 +26,7 @@ from yolo_core.experiments import resolve
 from yolo_core.training.compilation import compiled, explained
 from yolo_core.training.config import RunConfig
 from yolo_core.training.scoring import to_float
-from yolo_core.training.train import make_optimiser
+from yolo_core.training.step import make_optimiser
 
 
 def _pocket_batch(experiment: str = "focal", arm: str = "mse") -> tuple[RunConfig, Detector, Tensor, Tensor]:

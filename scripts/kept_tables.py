@@ -15,12 +15,14 @@ from typing import Any
 import pandas as pd
 
 from groundwork.errors import InputError
+from trial import watch
 from trial.looks import LOOKS
 from trial.page import DETECTION
-from trial.register import reference
+from trial.register import committed
 from trial.register.kept import KEPT, keeps
 from yolo_core import experiments
-from yolo_core.training.records import read_run, write_table
+from yolo_core.training.records import read_run
+from yolo_core.training.writing import write_table
 
 
 def differing(record: Mapping[str, Any], run: Mapping[str, Any], inside: str = "") -> Iterator[str]:
@@ -34,11 +36,11 @@ def differing(record: Mapping[str, Any], run: Mapping[str, Any], inside: str = "
 
 def add(profile: str, name: str, arm: str, seed: int = 0, records: Path | None = None) -> list[str]:
     """Add what the record of a run lacks; returns the names of the tables. InputError where the figures differ."""
-    stored = read_run(reference.place(profile, name, arm, seed, records))
+    stored = read_run(committed.place(profile, name, arm, seed, records))
     wanted = [table for table in KEPT if keeps(table, profile, stored.config) and not (stored.folder / f"{table}.parquet").exists()]
     if not wanted:
         return []
-    run = experiments.run(name, arm, profile, seed)
+    run = watch.run(name, arm, profile, seed)
     if others := list(differing(stored.metrics, run.metrics)):
         raise InputError(
             f"{stored.folder}: {', '.join(others[:3])} and {len(others)} in all: figures differ from a new run's; nothing was added"

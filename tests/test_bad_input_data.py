@@ -10,7 +10,7 @@ from helpers_voc import BASE, SIZE, annotation, image, obj, picture, split_file,
 from PIL import Image
 
 from groundwork.errors import InputError
-from yolo_core.data import cache as cache_module
+from voc_tree import cache as cache_module
 from yolo_core.data.voc import VocData, check, read_annotation, read_image
 
 

@@ -13,7 +13,8 @@ from groundwork.errors import InputError
 from yolo_core.data.voc import VocData
 from yolo_core.training import checkpoint
 from yolo_core.training.checkpoint import beside
-from yolo_core.training.train import Training, make_fabric
+from yolo_core.training.step import Training
+from yolo_core.training.train import make_fabric
 
 
 @pytest.fixture(scope="module")

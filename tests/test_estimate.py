@@ -12,11 +12,12 @@ import pytest
 from book.press import publish
 from emojivoc.statistics import voc2012
 from groundwork.errors import InputError
+from trial import watch
 from trial.page import READ
 from trial.planner import estimate
 from trial.planner.cost import MACHINES, Assumed, Work
 from trial.planner.estimate import BOOK, announce, run_seconds, table
-from trial.register import reference
+from trial.register import committed
 from voc_tree import photographs
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
@@ -32,15 +33,15 @@ IMAGES = 5717 + 5823
 def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
     """Every cell that asks the page for runs is executed with a stand-in that notes what is trained."""
     asked, trained, split = set(), MagicMock(spec=Run(Path(), {})), MagicMock(spec=VocData)
-    monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or trained)
+    monkeypatch.setattr(watch, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or trained)
     monkeypatch.setattr(experiments, "profile_data", lambda *_: (split, split))
-    monkeypatch.setattr(reference, "stored", lambda _: [])
+    monkeypatch.setattr(committed, "stored", lambda _: [])
     monkeypatch.delenv(READ, raising=False)
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = ["".join(c["source"]) for c in json.loads(file.read_text())["cells"] if c["cell_type"] == "code"]
         for cell in cells:
             calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call)}
-            assert "experiments.run" not in calls, f"{file.name}: ask the page, which trains nothing where it is read"
+            assert not calls & {"experiments.run", "watch.run"}, f"{file.name}: ask the page, which trains nothing where it is read"
             if calls & {"page.run", "page.runs"}:
                 exec(compile(cell, file.name, "exec"), {"profile": "smoke", "seed": 0})
     assert asked == set(BOOK)

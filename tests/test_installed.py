@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 from helpers_voc import write_tree
 
-import yolo_core.__main__ as command_line
+import command_line
 from groundwork.code_hash import PACKAGES
 
 ROOT = Path(command_line.__file__).parents[1]

@@ -119,7 +119,7 @@ def test_a_watcher_sees_the_looks_grow_and_changes_no_weight(splits, tmp_path, m
     monkeypatch.setattr(live, "display", lambda figure, **_: shown.append(figure) or SimpleNamespace(update=lambda f, **_: shown.append(f)))
     figure = live.Live("tiny")
     config = dataclasses.replace(TINY, probe_steps=2)
-    watched = run(config, splits, tmp_path / "watched", watch=lambda tables: (seen.append(len(tables["conflict"])), figure(tables)))
+    watched = run(config, splits, tmp_path / "watched", live=lambda tables: (seen.append(len(tables["conflict"])), figure(tables)))
     assert seen == [1, 2] and len(shown) == 2
     plain = run(config, splits, tmp_path / "plain").weights()
     assert all(torch.equal(tensor, plain[name]) for name, tensor in watched.weights().items())
@@ -155,7 +155,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_looks(splits
     class Killed(Exception):
         pass
 
-    from yolo_core.training import train as module
+    from yolo_core.training import step as module
 
     def kill(*_):
         raise Killed

@@ -14,9 +14,10 @@ from book.press import numbers
 from groundwork.errors import InputError
 from groundwork.paths import runs_folder
 from trial import page as page_module
+from trial import watch
 from trial.figures import figures
 from trial.page import READ, Page
-from trial.register import reference
+from trial.register import committed
 from trial.register.kept import KEPT, keeps
 from yolo_core import experiments
 from yolo_core.training.records import read_run
@@ -28,7 +29,7 @@ EXP_1, BASE = ("baseline", "compressed"), ("remedies", "base")
 
 def record(experiment: str, arm: str) -> dict:
     """The figures of the committed run of seed 0."""
-    return read_run(reference.place("pocket", experiment, arm, 0)).metrics
+    return read_run(committed.place("pocket", experiment, arm, 0)).metrics
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def read(tmp_path_factory) -> Mapping[str, dict]:
         patch.setenv("YOLO_NUMBERS", str(folder))
         patch.setenv(READ, "1")
         patch.setattr(experiments, "profile_data", lambda *_, **__: splits)
-        patch.setattr(experiments, "train", closed)
         patch.setattr(experiments, "run", closed)
+        patch.setattr(watch, "run", closed)
         patch.setattr("yolo_core.training.train.train", closed)
         patch.setattr(figures, "show", lambda figure, about: plt.close(figure))
         for name in PAGES:
@@ -94,11 +95,11 @@ def page(monkeypatch):
 
 
 def test_a_page_trains_unless_it_is_read(monkeypatch):
-    asked = []
-    monkeypatch.setattr(experiments, "run", lambda *args, **options: asked.append((args, options)) or "trained")
+    asked, trained = [], read_run(committed.place("pocket", "focal", "mse", 0))
+    monkeypatch.setattr(watch, "run", lambda *args, **options: asked.append((args, options)) or trained)
     monkeypatch.delenv(READ, raising=False)
-    assert Page("focal", "smoke", 3).run("focal", "mse", watch=print) == "trained"
-    assert asked == [(("focal", "mse", "smoke", 3), {"watch": print})]
+    assert Page("focal", "smoke", 3).run("focal", "mse", live=print) is trained
+    assert asked == [(("focal", "mse", "smoke", 3), {"live": print})]
 
 
 def test_a_missing_record_is_a_sentence_that_names_the_arm_and_the_command(page, monkeypatch, capsys):
@@ -111,7 +112,7 @@ def test_a_missing_record_is_a_sentence_that_names_the_arm_and_the_command(page,
 
 def test_the_watcher_sees_the_kept_tables_of_a_committed_run_once(page):
     seen = []
-    run = page.run("remedies", "base", watch=seen.append)
+    run = page.run("remedies", "base", live=seen.append)
     assert len(seen) == 1 and list(seen[0]) == ["conflict"] and seen[0]["conflict"].equals(run.table("conflict"))
 
 
@@ -138,7 +139,7 @@ def test_detections_are_drawn_from_the_table_of_a_run_and_a_run_without_one_has_
 
 def test_the_command_reads_and_its_folder_is_its_own(monkeypatch, tmp_path):
     from book.press import publish
-    from yolo_core.__main__ import main
+    from command_line import main
 
     asked = []
     monkeypatch.setattr(publish, "main", lambda profile, reading=False: asked.append((profile, reading)) or 0)
@@ -150,14 +151,14 @@ def test_the_script_adds_what_a_record_lacks_and_refuses_a_run_with_other_figure
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import kept_tables
 
-    run = read_run(reference.place("pocket", *BASE, 0))
+    run = read_run(committed.place("pocket", *BASE, 0))
     records = tmp_path / "records"
-    place = reference.place("pocket", *BASE, 0, records)
+    place = committed.place("pocket", *BASE, 0, records)
     shutil.copytree(run.folder, place)
     for table in place.glob("*.parquet"):
         table.unlink()
     looked = pd.DataFrame({"objects": [1, 2]})
-    monkeypatch.setattr(experiments, "run", lambda *_, **__: run)
+    monkeypatch.setattr(watch, "run", lambda *_, **__: run)
     monkeypatch.setattr(experiments, "profile_data", lambda *_, **__: (None, None))
     monkeypatch.setattr(kept_tables, "LOOKS", {name: lambda *_: looked for name in ("mistakes", "mosaics", "oracle")})
     before = (place / "record.json").read_bytes()
@@ -167,7 +168,7 @@ def test_the_script_adds_what_a_record_lacks_and_refuses_a_run_with_other_figure
     assert (place / "record.json").read_bytes() == before and pd.read_parquet(place / "oracle.parquet").equals(looked)
     assert kept_tables.add("pocket", *BASE, records=records) == []
     other = {**run.record, "metrics": {**run.metrics, "map": run.metrics["map"] + 1e-9}}
-    monkeypatch.setattr(experiments, "run", lambda *_, **__: type(run)(run.folder, other))
+    monkeypatch.setattr(watch, "run", lambda *_, **__: type(run)(run.folder, other))
     (place / "oracle.parquet").unlink()
     with pytest.raises(InputError, match="map .* figures differ"):
         kept_tables.add("pocket", *BASE, records=records)

@@ -9,7 +9,7 @@ import pytest
 from trial.register import comparisons
 from trial.register.replication import band_of
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import write_run
+from yolo_core.training.writing import write_run
 
 CONFIG = RunConfig(experiment="e", arm="a", epochs=2)
 

@@ -14,10 +14,11 @@ from bench.contest import Row
 from book.press import numbers
 from groundwork.strict_json import dumps
 from trial.planner import memory
-from trial.register import reference, verdicts
+from trial.register import committed, verdicts
 from trial.register.claims import CLAIMS
 from yolo_core.__main__ import main
-from yolo_core.training.records import read_run, write_run
+from yolo_core.training.records import read_run
+from yolo_core.training.writing import write_run
 
 
 def strict(text):
@@ -73,7 +74,7 @@ def test_what_a_command_says_of_nothing_found_is_json(command, tree, blind, tmp_
         "plan": ["--json", "--verify", "--effective-batch", "2"],
         "bench": ["--json"],
     }
-    monkeypatch.setattr(reference, "_sorted", lambda *_: ([read_run(blind)], {}))
+    monkeypatch.setattr(committed, "_sorted", lambda *_: ([read_run(blind)], {}))
     if command == "predict":
         found = {"boxes": torch.rand(1, 4), "scores": torch.tensor([math.nan]), "labels": torch.tensor([0])}
         monkeypatch.setattr("yolo_core.detector.grid.Grid.decode", lambda *_, **__: [found])

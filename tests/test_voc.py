@@ -20,9 +20,9 @@ from torchvision.transforms import v2
 
 from groundwork import files as files_module
 from groundwork.errors import InputError
+from voc_tree import cache as cache_module
 from voc_tree import download as download_module
 from voc_tree import tree as tree_module
-from yolo_core.data import cache as cache_module
 from yolo_core.data.voc import CLASSES, VocData, check, download, loader, read_annotation, read_image
 
 PHOTOS = Path(__file__).resolve().parents[1] / "../shared/photos"

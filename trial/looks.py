@@ -14,9 +14,9 @@ import torch
 
 from inference.detect import found_in, load
 from trial.figures.figures import in_pixels
-from trial.instruments import mosaic_noise, oracle
+from trial.instruments import error_types, mosaic_noise, oracle
 from yolo_core.data.voc import VocData
-from yolo_core.detector import assign, errors
+from yolo_core.detector import assign
 from yolo_core.detector.assign import Assignment
 from yolo_core.detector.point_loss import PointLoss
 from yolo_core.training.config import RunConfig
@@ -33,9 +33,9 @@ def crowded(data: VocData) -> int:
 
 
 def _mistakes(run: Run, train: VocData, val: VocData) -> pd.DataFrame:
-    """One row: how many detections of val are of each kind (`errors.error_types`)."""
+    """One row: how many detections of val are of each kind (`error_types`)."""
     found = found_in(*load(run.folder), val.images, LEAST)
-    return pd.DataFrame([errors.error_types(found, in_pixels(val.targets, val.size), LEAST)])
+    return pd.DataFrame([error_types.error_types(found, in_pixels(val.targets, val.size), LEAST)])
 
 
 def _assigned(run: Run, train: VocData, val: VocData) -> pd.DataFrame:

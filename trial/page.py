@@ -18,9 +18,10 @@ from torch import Tensor
 
 from groundwork.errors import InputError
 from groundwork.paths import data_folder
+from trial import watch
 from trial.figures import conclusions, figures, remedy_figures
 from trial.looks import LOOKS
-from trial.register import comparisons, reference, replication, verdicts
+from trial.register import committed, comparisons, replication, verdicts
 from trial.register.comparisons import Arm
 from trial.register.verdicts import Finding
 from voc_tree.tree import BASE
@@ -32,7 +33,6 @@ READ = "YOLO_READ"  # 1 for the kernels of a book that is read
 NOT_RUN, NOT_KEPT = "not run yet", "not kept with the record"
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 DETECTION = ["image", *BOX, "score", "label"]  # the columns of `scoring.shown`
-Watcher = Callable[[dict[str, pd.DataFrame]], None]
 SETS = {"EmojiVOC": "pocket", "photographs": "photographs"}  # what a figure calls a data set, and the profile of its runs
 
 
@@ -43,7 +43,7 @@ class Page:
     def __init__(self, name: str, profile: str, seed: int = 0) -> None:
         self.name, self.profile, self.seed = name, profile, seed
         self.reading = os.environ.get(READ) == "1"
-        self.sets = {name: reference.stored(of) for name, of in SETS.items()}
+        self.sets = {name: committed.stored(of) for name, of in SETS.items()}
         self.own = "photographs" if profile == "photographs" else "EmojiVOC"
         self.stored = self.sets[self.own]
 
@@ -52,31 +52,31 @@ class Page:
         """The profile's train and val splits."""
         return experiments.profile_data(self.profile)
 
-    def run(self, experiment: str, arm: str, watch: Watcher | None = None) -> Run:
+    def run(self, experiment: str, arm: str, live: watch.Live | None = None) -> Run:
         """The page's own run of an arm: trained, or loaded if it has been; in a book that is read, the committed run of the page's seed.
 
-        watch: called with the probe's tables, as by `experiments.run`; of a committed run once, if they are kept. InputError where a book
-        that is read has no record of the arm.
+        live: called with the probe's tables, as by `watch.run`; of a committed run once, if they are kept. InputError where a book that is
+        read has no record of the arm.
         """
         if not self.reading:
-            return experiments.run(experiment, arm, self.profile, self.seed, watch=watch)
+            return watch.run(experiment, arm, self.profile, self.seed, live=live)
         found = next((run for run in self.by_arm(self.own).get((experiment, arm), ()) if run.config.seed == self.seed), None)
         if found is None:
             what = f"no committed run of {experiment}/{arm} with seed {self.seed}"
             raise InputError(f"records/{SETS[self.own]}: {what}; `make book` trains this page's own runs")
-        if watch is not None:
+        if live is not None:
             tables = {name: self.table(found, name) for name in (("conflict",) if found.config.anchor_free else ("terms", "cells"))}
             if all(table is not None for table in tables.values()):
-                watch(tables)
+                live(tables)
         return found
 
-    def runs(self, arms: Mapping[str, Arm], watch: Callable[[str], Watcher] | None = None) -> dict[str, Run]:
-        """`run` of each arm, by name; in a book that is read, without those that have no record yet, which it says. watch: makes the
-        watcher of a run from its name."""
+    def runs(self, arms: Mapping[str, Arm], live: Callable[[str], watch.Live] | None = None) -> dict[str, Run]:
+        """`run` of each arm, by name; in a book that is read, without those that have no record yet, which it says. live: makes what
+        `run` calls from the run's name."""
         found = {}
         for name, arm in arms.items():
             try:
-                found[name] = self.run(*arm, None if watch is None else watch(name))
+                found[name] = self.run(*arm, None if live is None else live(name))
             except InputError as error:
                 if not self.reading:
                     raise

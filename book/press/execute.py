@@ -20,8 +20,8 @@ from book.press.notebook import numbers_of, output, run_notebook, stopped
 from book.press.numbers import write_json
 from book.press.side_by_side import side_by_side
 from groundwork.code_hash import PACKAGES, code_hash, modules
+from groundwork.environment import versions
 from groundwork.paths import ROOT
-from groundwork.versions import versions
 
 SHOWN = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "matplotlib", "plotly", "papermill", "jupyter-book")
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from torchvision.ops import complete_box_iou_loss
 
 from trial.figures.figures import BLUE, CYCLE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, WIDTH, draw_objects, legend_below
+from trial.instruments.error_types import KINDS
 from yolo_core.detector.assign import Assignment
 from yolo_core.detector.boxes import paired_iou
-from yolo_core.detector.errors import KINDS
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import quality_focal
 from yolo_core.detector.point_loss import distribution_focal, squared_box

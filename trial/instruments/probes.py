@@ -8,6 +8,7 @@ In half precision it looks through the same factor as the backward pass (precisi
 a look at gradients that overflow is not written down.
 """
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -78,8 +79,9 @@ class GradientProbe:
 
     def _reading(self, background: str) -> YoloLoss:
         """The run's own loss with another background term."""
-        loss = self.loss
-        return YoloLoss(background, loss.lambda_coord, loss.lambda_noobj, loss.gamma, grid=loss.grid, spare_noobj=loss.spare_noobj)
+        other = copy.copy(self.loss)
+        other.background = background
+        return other
 
     def _observe_cells(self, step: int, outputs: Tensor, target: Tensor, gradient: Tensor) -> None:
         parts, slopes = self.grid.split(outputs.detach()), self.grid.split(gradient)

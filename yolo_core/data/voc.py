@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from groundwork.errors import InputError
 from voc_tree.annotation import CLASSES, DRAWN, Annotation, read_annotation
+from voc_tree.cache import open_cache
 from voc_tree.download import download
 from voc_tree.picture import read_image
 from voc_tree.tree import Split, check
-from yolo_core.data.cache import open_cache
 
 __all__ = [
     "CLASSES", "Annotation", "Split", "VocData", "check", "download", "loader", "order", "read_annotation", "read_image",

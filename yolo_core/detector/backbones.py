@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,9 +19,9 @@ from torchvision.models import ResNet18_Weights
 from torchvision.models import resnet18 as torchvision_resnet18
 
 from groundwork.errors import InputError
+from yolo_core.detector.names import InputScale
 from yolo_core.detector.recompute import recomputed
 
-InputScale = Literal["imagenet", "own"]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation a channel, of pictures in [0, 1]
 # What a backbone's published weights were trained with, where it is not that: Lite0's are for (x - 127) / 128 of x in [0, 255].
 INPUT_SCALES = {"efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}

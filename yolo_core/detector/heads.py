@@ -5,16 +5,15 @@ Inside: `build_head`, `HEADS`, `dense`, `convolutional`, `set_confidence_bias`, 
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo_core.detector.grid import Grid
+from yolo_core.detector.names import Head
 from yolo_core.detector.points import Points
 
-Head = Literal["full", "compressed", "conv", "coupled", "decoupled"]
 HEADS: tuple[str, ...] = ("full", "compressed", "conv")
 
 

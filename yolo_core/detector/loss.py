@@ -6,7 +6,7 @@ Redmon et al. (2016), equation 3. The defaults are the paper and its darknet cod
 makes is an argument. Chapter "The loss, term by term" derives every gradient; the labels `eq-...` below are that chapter's.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,8 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from yolo_core.detector.boxes import paired_iou, paired_rmse, xyxy_to_cxcywh
 from yolo_core.detector.grid import Grid
+from yolo_core.detector.names import Background
 
-Background = Literal["mse", "focal", "focal-detached", "focal-literal", "focal-coupled", "qfl"]
 BACKGROUNDS: tuple[str, ...] = get_args(Background)
 
 # Where sizes themselves are predicted (Grid.size == "plain"), their root has slope 1 / (2 sqrt(w)), unbounded at 0, which is where an

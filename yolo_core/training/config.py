@@ -6,16 +6,17 @@ Inside: `RunConfig`, `config_from_dict`.
 import math
 from dataclasses import asdict, dataclass, fields
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from groundwork.errors import InputError
-from yolo_core.detector.backbones import InputScale
-from yolo_core.detector.grid import Grid
-from yolo_core.detector.heads import Head
-from yolo_core.detector.loss import Background, YoloLoss
-from yolo_core.detector.model import Detector, build_detector, build_point_detector, freeze
-from yolo_core.detector.point_loss import PointLoss
-from yolo_core.detector.points import Points
+from yolo_core.detector.names import Background, Head, InputScale
+
+if TYPE_CHECKING:
+    from yolo_core.detector.grid import Grid
+    from yolo_core.detector.loss import YoloLoss
+    from yolo_core.detector.model import Detector
+    from yolo_core.detector.point_loss import PointLoss
+    from yolo_core.detector.points import Points
 
 COARSEST = 32  # px: the stride of a backbone's last map
 LEVELS = (8, 16, 32)  # px: the strides that a detector at points may begin at
@@ -129,13 +130,19 @@ class RunConfig:
         """Whether the detector predicts at points, with one score a class, and not in YOLOv1's cells."""
         return self.head in ("coupled", "decoupled")
 
-    def grid(self) -> Grid | Points:
+    def grid(self) -> "Grid | Points":
         """What reads the detector's outputs."""
+        from yolo_core.detector.grid import Grid  # here: a record is read without torch
+        from yolo_core.detector.points import Points
+
         if self.anchor_free:
             return Points(self.image_size, self.finest_stride, COARSEST, bins=self.bins)
         return Grid(centre=self.centre, size=self.size)
 
-    def loss(self) -> YoloLoss | PointLoss:
+    def loss(self) -> "YoloLoss | PointLoss":
+        from yolo_core.detector.loss import YoloLoss
+        from yolo_core.detector.point_loss import PointLoss
+
         if self.anchor_free:
             loss = (self.assign, self.box_loss, self.score_loss, self.lambda_coord, self.lambda_noobj, self.gamma)
             return PointLoss(self.grid(), *loss)
@@ -149,7 +156,9 @@ class RunConfig:
             spare_noobj=self.spare_noobj,
         )
 
-    def detector(self) -> Detector:
+    def detector(self) -> "Detector":
+        from yolo_core.detector.model import build_detector, build_point_detector, freeze
+
         if self.anchor_free:
             rare = RARE if self.score_loss == "quality" else None
             decoupled = self.head == "decoupled"
