@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from command_line.book import Book, Exercises, Links, Pdf
+from command_line.book import Book, Exercises, Links, Pdf, Read
 from command_line.data import DataCommand
 from command_line.judging import Bench, Claims, Established, Forest, Reference
 from command_line.runs import Eval, Export, Plan, Predict, Train
@@ -29,12 +29,13 @@ Command = (
     | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Book, tyro.conf.subcommand("book")]
+    | Annotated[Read, tyro.conf.subcommand("read")]
     | Annotated[Pdf, tyro.conf.subcommand("pdf")]
     | Annotated[Links, tyro.conf.subcommand("links")]
     | Annotated[Exercises, tyro.conf.subcommand("exercises")]
 )
 
-IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Pdf, Links, Exercises)  # they work on the project's files
+IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Read, Pdf, Links, Exercises)  # they work on the project's files
 
 
 def main(args: list[str] | None = None) -> int:

@@ -48,6 +48,16 @@ class Links:
 
 
 @dataclass(frozen=True)
+class Read:
+    """Render the pocket book from the committed records, without training."""
+
+    def __call__(self) -> int:
+        from book.press import publish
+
+        return publish.main("pocket", reading=True)
+
+
+@dataclass(frozen=True)
 class Exercises:
     """Write the exercises as notebooks without their solutions, or grade those of a folder."""
 

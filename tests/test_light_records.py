@@ -96,10 +96,10 @@ def test_a_stored_record_holds_the_tables_that_are_read_of_its_arm_seed_and_prof
         return tables(tmp_path / "stored")
 
     always = {"epochs", "conflict"}
-    assert stored("focal", "mse", 0, "pocket") == always | {"detections", "cells", "scores"}
+    assert stored("focal", "mse", 0, "pocket") == always | {"detections", "cells", "scores", "terms", "mistakes"}
     assert stored("focal", "mse", 0, "smoke") == always | {"detections", "scores"}
     assert stored("focal", "mse", 1, "pocket") == always | {"scores"}
-    assert stored("baseline", "compressed", 0, "pocket") == always | {"detections", "curves"}
+    assert stored("baseline", "compressed", 0, "pocket") == always | {"detections", "curves", "mistakes"}
     assert stored("focal", "mse-conv", 2, "pocket") == always
 
 

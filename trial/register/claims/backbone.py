@@ -164,7 +164,7 @@ THE_BACKBONE: tuple[Claim, ...] = (
         least_step,
         0.0,
         above=True,
-        page="book/story",
+        page="book/write_up",
         scope="the public code's options, at this profile's length",
         overturn="The public code's hundred epochs on VOC 2012 itself.",
     ),
