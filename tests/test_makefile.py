@@ -1,4 +1,4 @@
-"""`make` in a folder with spaces and quotes in its name, with a Python and an environment that have them too; and what a clone on Windows gets."""
+"""`make` where paths have spaces and quotes, those of the Python and the environment too; and what a clone on Windows gets."""
 
 import re
 import shutil
