@@ -22,14 +22,19 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab pdf links exercises check-exercises reference card test lint unit notebooks pages venv pins clean distclean current-environment python
+.PHONY: help read book lab pdf links exercises check-exercises reference card test lint unit notebooks pages venv pins clean distclean current-environment python
 
 help: ## list the targets
+	@echo "To begin: make read, the whole book in minutes; then make book, which trains its runs on your own machine."
+	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PROFILE=smoke | pocket | photographs | rtx2060   how much of the study to run (now: $(PROFILE))"
 	@echo "  MINE=FOLDER                        the reader's exercises (now: $(MINE))"
 	@echo "  VENV=                              use the current environment, conda's for instance, instead of .venv"
+
+read: $(READY) ## the whole pocket book from the committed records, nothing trained; prints the path of the first page
+	@$(PY) -m yolo_core read
 
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
 	@$(PY) -m yolo_core book --profile $(PROFILE)

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.ops import nms
 
+from anchor_free.points import Points
 from bench.contest import Growth, Row, contest, grow
 from yolo_core.detector.grid import Grid
-from yolo_core.detector.points import Points
 
 OBJECTS = 3  # a picture, about VOC's number
 Detections = list[dict[str, Tensor]]

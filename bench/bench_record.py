@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.contest import Growth, Row
+from groundwork.environment import versions
 from groundwork.errors import InputError
 from groundwork.paths import ROOT
 from groundwork.strict_json import write_json
-from groundwork.versions import versions
 
 FILE = ROOT / "records" / "bench.json"
 SCHEMA = 1

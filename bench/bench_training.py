@@ -20,13 +20,14 @@ from torchvision.transforms.v2.functional import to_dtype, to_image
 from bench.contest import Row, contest, seconds
 from emojivoc.emoji import draw, generate
 from trial.instruments.probes import GradientProbe
-from yolo_core.data.voc import Split, VocData, loader
+from voc_tree.tree import Split
+from yolo_core.data.voc import VocData, loader
 from yolo_core.detector.model import Detector
 from yolo_core.experiments import resolve
 from yolo_core.training.compilation import compiled, explained
 from yolo_core.training.config import RunConfig
 from yolo_core.training.scoring import to_float
-from yolo_core.training.train import make_optimiser
+from yolo_core.training.step import make_optimiser
 
 
 def _pocket_batch(experiment: str = "focal", arm: str = "mse") -> tuple[RunConfig, Detector, Tensor, Tensor]:

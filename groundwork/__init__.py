@@ -1,1 +1,1 @@
-"""What every other package stands on: errors, files, locks, places, hashes of code. Imports no torch."""
+"""What every other package stands on: errors, files, locks, places, hashes of code, strict JSON."""

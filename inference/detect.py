@@ -16,12 +16,14 @@ from groundwork.errors import InputError, writing
 from groundwork.files import in_place_of
 from groundwork.strict_json import dumps
 from trial.figures import figures
-from voc_tree.picture import decode
-from yolo_core.data.voc import CLASSES, VocData, read_image
+from trial.instruments.scored import score
+from voc_tree.annotation import CLASSES
+from voc_tree.picture import decode, read_image
+from yolo_core.data.voc import VocData
 from yolo_core.detector.model import Detector
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import read_run
-from yolo_core.training.scoring import predict, score
+from yolo_core.training.scoring import predict
 
 BOXES = "boxes.json"
 
@@ -53,7 +55,7 @@ def _misfit(state: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None
 
 
 def evaluate(detector: Detector, config: RunConfig, data: VocData) -> dict[str, Any]:
-    """`scoring.score` of a detector on a split."""
+    """`scored.score` of a detector on a split."""
     return score(predict(detector, data.images), data.targets, config)
 
 

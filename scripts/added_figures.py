@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from trial.instruments.probes import cell_ratios, early
-from yolo_core.training.train import norms
+from trial.watch import norms
 
 
 def main(full: Path, records: Path) -> None:

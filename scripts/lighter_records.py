@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from groundwork.errors import InputError
-from trial.register import reference
+from trial.register import committed
 from trial.register.kept import KEPT, keeps
-from yolo_core.training.records import Run, write_table
+from yolo_core.training.records import Run
+from yolo_core.training.writing import write_table
 
 
 def parted(run: Run, profile: str) -> tuple[list[Path], list[Path]]:
@@ -42,7 +43,7 @@ def rewrite(path: Path) -> None:
 
 def lighten(profile: str) -> tuple[int, int]:
     """Rewrite every record of a profile; returns the bytes that its folder took before and takes now."""
-    before, tables = size(profile), [parted(run, profile) for run in reference.stored(profile)]
+    before, tables = size(profile), [parted(run, profile) for run in committed.stored(profile)]
     for kept, dropped in tables:
         for path in kept:
             rewrite(path)
@@ -52,12 +53,12 @@ def lighten(profile: str) -> tuple[int, int]:
 
 
 def size(profile: str) -> int:
-    return sum(path.stat().st_size for path in reference.records_folder(profile).rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in committed.records_folder(profile).rglob("*") if path.is_file())
 
 
 def main(profile: str) -> None:
     before, after = lighten(profile)
-    print(f"{reference.records_folder(profile)}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
+    print(f"{committed.records_folder(profile)}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
 
 
 if __name__ == "__main__":

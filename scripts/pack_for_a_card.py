@@ -132,8 +132,8 @@ def unpack_pictures(package: Path, root: Path) -> None:
     import torch
     from safetensors import safe_open
 
+    from voc_tree.cache import write_cache
     from voc_tree.tree import BASE, SPLITS, Split
-    from yolo_core.data.cache import write_cache
 
     with safe_open(package / PICTURES, "numpy") as file:
         said = file.metadata()

@@ -7,9 +7,9 @@ from pathlib import Path
 from test_train import TINY
 from torch import nn
 
+from trial.watch import train
 from yolo_core.data.voc import VocData
 from yolo_core.detector.model import Detector
-from yolo_core.training.train import train
 
 CONFIG = replace(TINY, optimiser="sgd", lr=1e-2, micro_batch=2)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from emojivoc import emoji
 from yolo_core import experiments
-from yolo_core.training.records import write_run
+from yolo_core.training import train as training
+from yolo_core.training.writing import write_run
 
 if __name__ == "__main__":
     log = Path(sys.argv[1])
@@ -29,5 +30,5 @@ if __name__ == "__main__":
         record = {"key": "k", "code": "c", "config": config.to_dict(), "data": {"fingerprints": {}}, "metrics": {}}
         return write_run(out, record, {}, {})
 
-    emoji.generate, experiments.train = drawn, trained
+    emoji.generate, training.train = drawn, trained
     note(f"{experiments.run('finetune', 'continued', 'smoke', progress=False).config.arm} in hand")

@@ -8,7 +8,8 @@ import pytest
 from helpers_voc import BASE, annotation, image, obj, split_file, write_tree, xml
 
 from groundwork.errors import InputError
-from yolo_core.data.voc import VocData, check
+from voc_tree.tree import check
+from yolo_core.data.voc import VocData
 
 
 def trains(root):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import iou, random_targets
 
-from yolo_core.detector.assign import TINY, by_cell, lost, task_aligned
+from anchor_free.assign import TINY, by_cell, lost, task_aligned
+from anchor_free.points import Points, Truth
 from yolo_core.detector.grid import Grid
-from yolo_core.detector.points import Points, Truth
 
 ONE = Points(image_size=64, finest=16, coarsest=16, C=3)
 LEVELS = Points(image_size=128, finest=8, coarsest=32, C=3)

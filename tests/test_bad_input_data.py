@@ -10,8 +10,11 @@ from helpers_voc import BASE, SIZE, annotation, image, obj, picture, split_file,
 from PIL import Image
 
 from groundwork.errors import InputError
-from yolo_core.data import cache as cache_module
-from yolo_core.data.voc import VocData, check, read_annotation, read_image
+from voc_tree import cache as cache_module
+from voc_tree.annotation import read_annotation
+from voc_tree.picture import read_image
+from voc_tree.tree import check
+from yolo_core.data.voc import VocData
 
 
 def assert_one_sentence(message: str, file: Path | str) -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from trial.instruments.batchnorm import drift, recomputed, snapshot
 from yolo_core.detector.model import batchnorms
-from yolo_core.training.batchnorm import drift, recompute, recomputed, snapshot
+from yolo_core.training.calibration import recompute
 from yolo_core.training.config import RunConfig
 from yolo_core.training.scoring import to_float
 

@@ -10,11 +10,10 @@ import pytest
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import bench, bench_ap, bench_record, bench_training
+from bench import bench, bench_ap, bench_figures, bench_record, bench_training
 from bench.bench_record import Record
 from bench.contest import Growth, Row
 from groundwork.errors import InputError
-from trial.figures import bench_figures
 from voc_tree import picture
 from yolo_core.__main__ import main
 from yolo_core.detector import metrics

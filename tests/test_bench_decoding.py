@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from anchor_free.points import CANDIDATES, Points
 from bench import bench_decoding
 from bench.bench_decoding import grid_outputs, loop, point_outputs
 from yolo_core.detector.grid import Grid
-from yolo_core.detector.points import CANDIDATES, Points
 
 GRID, POINTS = Grid(), Points(image_size=448, finest=8)
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from bench import bench_reading
 from bench.bench_reading import HEIGHT, SIZE, WIDTH, Albumented, torchvision_data
+from voc_tree.annotation import read_annotation
 from voc_tree.tree import check
-from yolo_core.data.voc import VocData, read_annotation
+from yolo_core.data.voc import VocData
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,13 @@ import torch
 from helpers_voc import write_tree
 from test_train import TINY
 
+from groundwork import checkpoint
+from groundwork.checkpoint import Checkpoints, beside
 from groundwork.errors import InputError
+from trial.watch import train
 from yolo_core.data.voc import VocData
-from yolo_core.training import checkpoint
-from yolo_core.training.checkpoint import Checkpoints, beside
 from yolo_core.training.records import read_run
-from yolo_core.training.train import Training, train
+from yolo_core.training.step import Training
 
 # Lite0 drops whole blocks at random in training: the state of the random numbers matters.
 CONFIG = dataclasses.replace(TINY, backbone="efficientnet_lite0", micro_batch=2, probe_steps=2, score_epochs=1)

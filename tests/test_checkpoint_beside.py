@@ -10,10 +10,10 @@ from helpers_voc import write_tree
 from test_checkpoint import CONFIG, Killed, run, stop_at
 from test_checkpoint_moved import contents, killed_at
 
+from groundwork import checkpoint
+from groundwork.checkpoint import Checkpoints, beside
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
-from yolo_core.training import checkpoint
-from yolo_core.training.checkpoint import Checkpoints, beside
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import torch
 from helpers_voc import write_tree
 from test_checkpoint import CONFIG, Killed, assert_equal, run, stop_at
 
+from groundwork import checkpoint
+from groundwork.checkpoint import beside
 from groundwork.errors import InputError
 from yolo_core.data.voc import VocData
-from yolo_core.training import checkpoint
-from yolo_core.training.checkpoint import beside
-from yolo_core.training.train import Training, make_fabric
+from yolo_core.training.step import Training
+from yolo_core.training.train import make_fabric
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from groundwork.paths import ROOT
 from trial.planner.memory import GIB, RESERVE_GIB, predict
-from trial.register import reference
-from trial.register.claims import CLAIMS, FLOOR, Claim, _ratio
+from trial.register import committed
+from trial.register.claims import CLAIMS, FLOOR, Claim, ratio
 from trial.register.register_page import cards, told
 from trial.register.verdicts import (
     FRESH_SEEDS,
@@ -103,13 +104,13 @@ def test_a_claimed_range_holds_only_inside_it():
 
 
 def test_an_arm_at_the_floor_makes_its_claim_inconclusive_and_says_so():
-    floored = Claim(**{**vars(HALF), "effect": lambda a, b: _ratio(a["map"], b["map"] * FLOOR / 2)})
+    floored = Claim(**{**vars(HALF), "effect": lambda a, b: ratio(a["map"], b["map"] * FLOOR / 2)})
     finding = judge(floored, records(0.8, 0.81, 0.79))
     assert finding.verdict == "INCONCLUSIVE" and "floor" in finding.why and told(finding) == "at the floor"
 
 
 def test_what_more_seeds_could_decide_is_told_apart_from_what_they_could_not():
-    floored = Claim(**{**vars(HALF), "effect": lambda a, b: _ratio(a["map"], b["map"] * FLOOR / 2)})
+    floored = Claim(**{**vars(HALF), "effect": lambda a, b: ratio(a["map"], b["map"] * FLOOR / 2)})
     assert judge(HALF, records(0.2, 0.8, 0.5)).undecided
     assert not judge(HALF, records(0.8, 0.81, 0.79)).undecided, "it has its verdict"
     assert not judge(HALF, records(0.2, 0.8)).undecided, "it lacks seeds of the first round"
@@ -268,7 +269,7 @@ def test_an_effect_of_other_figures_than_map_has_no_interval_over_images():
     assert finding.effect == pytest.approx(0.2) and finding.over_images is None
 
 
-STORED = {profile: [run.record for run in reference.stored(profile)] for profile in reference.JUDGED}
+STORED = {profile: [run.record for run in committed.stored(profile)] for profile in committed.JUDGED}
 DECIDED = [(profile, f.claim.id) for profile, some in STORED.items() for f in register(some) if f.verdict != "INCONCLUSIVE"]
 
 
@@ -297,11 +298,11 @@ def test_a_committed_verdict_follows_its_effect_and_nothing_else(profile, claim_
     assert {flipped, straight} == {"HOLDS", "FAILS"}
 
 
-@pytest.mark.parametrize("profile", reference.JUDGED)
+@pytest.mark.parametrize("profile", committed.JUDGED)
 def test_anybody_can_recompute_two_verdicts_from_the_records_in_a_dozen_lines(profile):
     """C1, recall below 0.5, and C2c, a ratio of mAPs below 0.5, by json, numpy and Student's quantile alone."""
-    found = {f.claim.id: f for f in reference.findings(profile)}
-    of = {f.parent.name: json.loads(f.read_text())["metrics"] for f in (reference.FOLDER / profile).glob("*/record.json")}
+    found = {f.claim.id: f for f in committed.findings(profile)}
+    of = {f.parent.name: json.loads(f.read_text())["metrics"] for f in (committed.FOLDER / profile).glob("*/record.json")}
     recall = {s: of.get(f"baseline-compressed-{s}", {}).get("cuts", {}).get("0.05", {}).get("recall") for s in range(20)}
     maps = {s: [of.get(f"focal-{arm}-{s}", {}).get("map") for arm in ("focal", "mse")] for s in range(20)}
     ratio = {s: None if None in pair else pair[0] / pair[1] for s, pair in maps.items()}
@@ -317,3 +318,11 @@ def test_anybody_can_recompute_two_verdicts_from_the_records_in_a_dozen_lines(pr
         if len(used) >= 3:
             verdict = "HOLDS" if np.mean(used) + half < 0.5 else "FAILS" if np.mean(used) - half > 0.5 else "INCONCLUSIVE"
             assert found[name].verdict == verdict
+
+
+def test_what_the_register_quotes_of_the_planner_is_what_it_says_today(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from planned import planned
+
+    stored = json.loads((ROOT / "records/planned.json").read_text())
+    assert stored["heads_gib"] == pytest.approx(planned()["heads_gib"], abs=1e-6)

@@ -207,7 +207,7 @@ def test_options_of_train_that_make_no_sense_get_a_sentence(tree, tmp_path, caps
 
 
 def test_a_loss_that_is_no_number_stops_train_with_a_sentence(tree, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("yolo_core.training.train.rate_factor", lambda *_: 1e30)
+    monkeypatch.setattr("yolo_core.training.step.rate_factor", lambda *_: 1e30)
     command = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(tmp_path / "run")]
     assert main(command) == 1
     assert re.search(r"^error: step \d+: .* not finite", capsys.readouterr().err, re.MULTILINE)

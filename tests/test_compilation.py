@@ -7,11 +7,11 @@ import torch
 from helpers_voc import write_tree
 
 from groundwork.errors import InputError
+from trial.watch import train
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.training import compilation
 from yolo_core.training.config import RunConfig
-from yolo_core.training.train import train
 
 TINY = RunConfig(
     backbone="scratch", width=0.05, head="conv", epochs=1, effective_batch=4, micro_batch=2, dropout=0.0, lr=1e-4, probe_steps=2

@@ -2,7 +2,8 @@
 
 import torch
 
-from inference import deployment, export
+from bench import deployment
+from inference import export
 from yolo_core.training.config import RunConfig
 
 

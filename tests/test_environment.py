@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from book.press import execute
-from yolo_core.training import records
+from groundwork import environment
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def checkout(tmp_path, monkeypatch):
     """A checkout of one commit, in the place of this one."""
     for command in (["init", "-q"], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    monkeypatch.setattr(records, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -25,11 +25,11 @@ def program(folder, lines):
 
 
 def test_a_sound_checkout_is_named_and_one_that_differs_from_its_commit_is_marked(checkout):
-    named = records.environment("cpu")["commit"]
+    named = environment.environment("cpu")["commit"]
     assert len(named) == 12
     (checkout / "file").write_text("one")
     subprocess.run(["git", "-C", str(checkout), "add", "file"], check=True)
-    assert records.environment("cpu")["commit"] == f"{named}+"
+    assert environment.environment("cpu")["commit"] == f"{named}+"
 
 
 def no_git(checkout, monkeypatch):
@@ -43,7 +43,7 @@ def a_git_that_cannot_be_run(checkout, monkeypatch):
 
 def a_git_that_hangs(checkout, monkeypatch):
     monkeypatch.setenv("PATH", f"{program(checkout, 'exec sleep 60')}:/bin:/usr/bin")
-    monkeypatch.setattr(records, "PATIENCE", 0.2)
+    monkeypatch.setattr(environment, "PATIENCE", 0.2)
 
 
 def a_folder_of_another_owner(checkout, monkeypatch):
@@ -67,17 +67,17 @@ KINDS = (no_git, a_git_that_cannot_be_run, a_git_that_hangs, a_folder_of_another
 @pytest.mark.parametrize("broken", KINDS, ids=lambda kind: kind.__name__)
 def test_what_git_cannot_say_is_left_out(broken, checkout, monkeypatch):
     broken(checkout, monkeypatch)
-    found = records.environment("cpu")
+    found = environment.environment("cpu")
     assert found["commit"] is None and found["packages"]["torch"]
 
 
 def test_a_git_that_names_the_commit_and_then_fails_leaves_it_marked(checkout, monkeypatch):
     monkeypatch.setenv("PATH", program(checkout, 'case "$*" in *rev-parse*) echo 0123456789ab;; *) exit 128;; esac'))
-    assert records.environment("cpu")["commit"] == "0123456789ab+"
+    assert environment.environment("cpu")["commit"] == "0123456789ab+"
 
 
 def test_a_package_without_metadata_costs_neither_a_record_nor_a_notebook_that_has_run(monkeypatch):
-    monkeypatch.setattr(records, "PACKAGES", ("torch", "brought-by-conda-under-another-name"))
+    monkeypatch.setattr(environment, "PACKAGES", ("torch", "brought-by-conda-under-another-name"))
     monkeypatch.setattr(execute, "PACKAGES", records.PACKAGES)
-    for packages in (records.environment("cpu")["packages"], execute._circumstances()["packages"]):
+    for packages in (environment.environment("cpu")["packages"], execute._circumstances()["packages"]):
         assert packages["torch"] and packages["brought-by-conda-under-another-name"] == "not installed"

@@ -1,4 +1,5 @@
-"""Every labelled equation of the book is named by a line of code and held by a test; every such test names an equation that exists."""
+"""Every labelled equation of the book is held by a test, and stands beside the code that computes it; every such test names an equation
+that exists."""
 
 import ast
 import json
@@ -7,9 +8,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sphinx.config import Config
+from sphinx.directives.code import LiteralInclude, LiteralIncludeReader
 
 ROOT = Path(__file__).resolve().parents[1]
 DIRECTIVE = re.compile(r"^(?P<fence>[`:]{3,})\{math\}.*\n(?:[^\S\n]*:\w+:.*\n)*?[^\S\n]*:label:[^\S\n]*(?P<label>\S+)", re.MULTILINE)
+INCLUDE = re.compile(r"^```\{literalinclude\} (?P<file>\S+)\n(?P<options>(?::.*\n)*)```$", re.MULTILINE)
+WIDEST = 100  # columns of code that a page shows without a bar to scroll by
+SCREEN = 40  # lines of a page's source that may stand between an equation and its code; in pixels: tests/test_code_beside.py
+DERIVED = ("-gradient", "-slope")  # what autograd computes, so that no line of code does
 DOLLARS = re.compile(r"\$\$[^\S\n]*\((?P<label>[^()\s]+)\)")
 
 
@@ -58,12 +65,48 @@ def test_each_mark_names_an_equation_of_the_book():
     assert not stray, f"no page labels these equations: {', '.join(stray)}"
 
 
-def test_each_labelled_equation_is_named_by_a_line_of_code():
-    """Gradients apart: autograd computes them, so that no line of code does."""
-    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "yolo_core").rglob("*.py"))
-    named = set(re.findall(r"\beq-[a-z0-9-]+", code))
-    unnamed = [f"{label} ({page})" for label, page in labels(ROOT) if label not in named and not label.endswith("-gradient")]
-    assert not unnamed, f"no line of yolo_core/ names these: {', '.join(unnamed)}"
+def shown(page: Path, text: str) -> list[tuple[int, str]]:
+    """(line of the page, code) of each inclusion from the sources, as Sphinx would show it. Fails where the source has no such part."""
+    found = []
+    for include in INCLUDE.finditer(text):
+        pairs = (line[1:].partition(":") for line in include["options"].splitlines())
+        options = {name: LiteralInclude.option_spec[name](value.strip() or None) for name, _, value in pairs}
+        code, _ = LiteralIncludeReader(str(page.parent / include["file"]), options, Config()).read()
+        found.append((text.count("\n", 0, include.start()), code))
+    return found
+
+
+def test_each_equation_that_code_computes_stands_beside_that_code():
+    """The code is included from the source and names the equation's label, and no more than a screen of the page lies between the two."""
+    far = []
+    for page, text in markdown(ROOT).items():
+        code = shown(ROOT / page, text)
+        for form in (DIRECTIVE, DOLLARS):
+            for match in form.finditer(text):
+                label, line = match["label"], text.count("\n", 0, match.start())
+                beside = [at for at, lines in code if label in re.findall(r"\beq-[a-z0-9-]+", lines) and abs(at - line) <= SCREEN]
+                if not beside and not label.endswith(DERIVED):
+                    far.append(f"{label} ({page})")
+    assert not far, f"include the lines that compute these, and name them there: {', '.join(far)}"
+
+
+def test_code_that_a_page_includes_fits_its_column():
+    wide = [
+        f"{page}: {row}"
+        for page, text in markdown(ROOT).items()
+        for _, code in shown(ROOT / page, text)
+        for row in code.splitlines()
+        if len(row) > WIDEST
+    ]
+    assert wide == []
+
+
+@pytest.mark.parametrize("options", [":pyobject: nobody", ":start-at: no such line", ":end-before: no such line"])
+def test_code_that_is_gone_from_its_source_is_not_passed_over(tmp_path, options):
+    """What the strict build refuses, these tests refuse in a second."""
+    (tmp_path / "code.py").write_text("def somebody(): ...\n")
+    with pytest.raises(ValueError, match="no such line|nobody"):
+        shown(tmp_path / "page.md", f"```{{literalinclude}} code.py\n{options}\n```\n")
 
 
 def test_labels_are_of_one_form_and_stand_once():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import random_targets
 
-from yolo_core.detector.errors import KINDS, error_types
+from trial.instruments.error_types import KINDS, error_types
 from yolo_core.detector.metrics import TRUE, match
 
 OBJECT = (0.0, 0.0, 0.4, 0.4)

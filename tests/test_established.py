@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from trial.register import established, reference
+from trial.register import committed, established, reference
 from yolo_core import experiments
 from yolo_core.__main__ import main
 
@@ -51,7 +51,7 @@ def test_it_can_be_taught_one_picture_and_finds_its_object_at_its_place(config):
 
 
 def test_its_score_is_stored_and_read_again_for_the_scenes_it_was_made_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(committed, "FOLDER", tmp_path)
     (tmp_path / "smoke").mkdir()
     assert established.stored("smoke") is None
     record = established.train_fcos("smoke", max_steps=2, progress=False)

@@ -12,13 +12,18 @@ import pytest
 from book.press import publish
 from emojivoc.statistics import voc2012
 from groundwork.errors import InputError
+from trial import watch
+from trial.page import READ
 from trial.planner import estimate
 from trial.planner.cost import MACHINES, Assumed, Work
 from trial.planner.estimate import BOOK, announce, run_seconds, table
+from trial.register import committed
 from voc_tree import photographs
 from yolo_core import experiments
+from yolo_core.data.voc import VocData
 from yolo_core.experiments import PROFILES
 from yolo_core.training.config import RunConfig
+from yolo_core.training.records import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = MACHINES["RTX 2060"]
@@ -26,17 +31,22 @@ IMAGES = 5717 + 5823
 
 
 def test_the_book_is_what_the_notebooks_ask_for(monkeypatch):
-    """Every cell that calls `experiments.run` is executed with a stand-in that notes what it is asked for."""
-    asked = set()
-    monkeypatch.setattr(experiments, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or MagicMock())
-    monkeypatch.setattr(experiments, "profile_data", lambda *_: (MagicMock(), MagicMock()))
-    monkeypatch.setattr("trial.figures.live.Live", MagicMock())
-    monkeypatch.setattr("inference.detect.load", lambda *_: (MagicMock(), MagicMock()))
+    """Every cell that asks the page for runs is executed with a stand-in that notes what is trained."""
+    asked, trained, split = set(), MagicMock(), MagicMock()
+    trained.__class__, split.__class__ = Run, VocData
+    monkeypatch.setattr(watch, "run", lambda name, arm, profile, seed=0, **_: asked.add((name, arm, seed)) or trained)
+    monkeypatch.setattr(experiments, "profile_data", lambda *_: (split, split))
+    monkeypatch.setattr(committed, "stored", lambda _: [])
+    monkeypatch.delenv(READ, raising=False)
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = ["".join(c["source"]) for c in json.loads(file.read_text())["cells"] if c["cell_type"] == "code"]
+        space = {"profile": "smoke", "seed": 0}
         for cell in cells:
-            if any(isinstance(node, ast.Call) and ast.unparse(node.func) == "experiments.run" for node in ast.walk(ast.parse(cell))):
-                exec(compile(cell, file.name, "exec"), {"profile": "smoke", "seed": 0})
+            imports = all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(cell).body)
+            calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call)}
+            assert not calls & {"experiments.run", "watch.run"}, f"{file.name}: ask the page, which trains nothing where it is read"
+            if imports or calls & {"page.run", "page.runs"}:
+                exec(compile(cell, file.name, "exec"), space)
     assert asked == set(BOOK)
 
 

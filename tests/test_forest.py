@@ -12,13 +12,13 @@ from book.press import publish
 from trial.figures import forest
 from trial.figures.figures import BLUE, ORANGE
 from trial.figures.forest import EDGE, FILES, described, digest, distance, draw, html, mark, write
-from trial.register import reference
+from trial.register import committed
 from trial.register.claims import CLAIMS
 from trial.register.verdicts import judge, least_seeds, register
 from yolo_core.__main__ import main
 
-COMMITTED = [finding for profile in reference.JUDGED for finding in reference.findings(profile)]
-STORED = [run.record for run in reference.stored("pocket")]
+COMMITTED = [finding for profile in committed.JUDGED for finding in committed.findings(profile)]
+STORED = [run.record for run in committed.stored("pocket")]
 # As it will be: the same records once more, under the name of the other data set.
 WHOLE = [*register(STORED), *register(STORED, "photographs (of three sets)")]
 OF = {claim.id: claim for claim in CLAIMS}

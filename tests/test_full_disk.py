@@ -12,18 +12,20 @@ from test_nothing_overwritten import CONFIG, RECORD, contents
 
 from bench import bench
 from book.press import publish
+from groundwork import checkpoint
+from groundwork.checkpoint import beside
 from groundwork.errors import InputError
 from groundwork.strict_json import write_json
 from trial.figures import forest
-from trial.register import established, reference
+from trial.register import committed, established, reference
+from trial.watch import train
 from yolo_core import experiments
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
-from yolo_core.training import checkpoint, features, records
-from yolo_core.training.checkpoint import beside
-from yolo_core.training.records import read_run, write_run
-from yolo_core.training.train import train
+from yolo_core.training import features, writing
+from yolo_core.training.records import read_run
+from yolo_core.training.writing import write_run
 
 
 @contextlib.contextmanager
@@ -95,12 +97,12 @@ def test_an_exercise_half_written_is_not_taken_for_the_readers_work(tmp_path, ca
 
 
 def test_a_finished_training_without_room_lies_elsewhere_and_its_sentence_says_where(tree, tmp_path, monkeypatch, capsys):
-    save = records.save_file
+    save = writing.save_file
 
     def save_file(tensors, path):
         full() if Path(path).is_relative_to(tmp_path / "here") else save(tensors, path)
 
-    monkeypatch.setattr(records, "save_file", save_file)
+    monkeypatch.setattr(writing, "save_file", save_file)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     splits = VocData(tree, "train", 224), VocData(tree, "val", 224)
@@ -114,7 +116,7 @@ def test_a_finished_training_without_room_lies_elsewhere_and_its_sentence_says_w
 def test_a_finished_training_without_room_anywhere_goes_on_from_its_checkpoint(tree, tmp_path, monkeypatch):
     splits, out = (VocData(tree, "train", 224), VocData(tree, "val", 224)), tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(records, "save_file", full)
+        patch.setattr(writing, "save_file", full)
         with pytest.raises(InputError, match="cannot be written .*give the same command again"):
             train(CONFIG, *splits, out, code="c", progress=False, checkpoint_seconds=0)
     assert not out.exists() and list(beside(out).rglob("state.pt"))
@@ -146,7 +148,7 @@ def test_a_cache_without_room_is_told_and_none_is_left(what, tmp_path):
 
 def test_targets_of_a_cache_without_room_are_told_as_its_pictures_are(tmp_path, monkeypatch):
     """safetensors wraps what the system says."""
-    from yolo_core.data import cache
+    from voc_tree import cache
 
     save = cache.save_file
 
@@ -218,7 +220,7 @@ def test_what_is_no_refusal_of_the_disk_is_not_hidden(monkeypatch):
     def broken(*_):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "a fault of the program")
 
-    monkeypatch.setattr(reference, "findings", broken)
+    monkeypatch.setattr(committed, "findings", broken)
     with pytest.raises(FileNotFoundError):
         main(["claims"])
 
@@ -238,7 +240,7 @@ def test_a_run_whose_record_could_not_be_stored_is_taken_and_not_trained_again(t
     config = experiments.resolve("baseline", "conv", "smoke")
     monkeypatch.setattr(experiments, "runs_folder", lambda: tmp_path / "runs")
     monkeypatch.setattr(experiments, "_key", lambda *_: "the key")
-    monkeypatch.setattr(experiments, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("yolo_core.training.train.train", lambda *_, **__: pytest.fail("trained again"))
     record = {"key": "the key", "code": "c", "config": config.to_dict(), "data": {"fingerprints": {}}, "metrics": {}}
     write_run(tmp_path / "out", record, {}, {})
     assert experiments.run("baseline", "conv", "smoke", progress=False, out=tmp_path / "out").folder == tmp_path / "out"

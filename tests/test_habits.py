@@ -15,7 +15,7 @@ from yolo_core import experiments
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = [hook for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
-WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/weekly.yml").read_text())
+WORKFLOW, PUBLISHED = (yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text()) for name in ("weekly", "pages"))
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
@@ -39,11 +39,29 @@ def test_the_cache_key_names_the_code_the_notebooks_and_the_versions_and_nothing
     (cache,) = [step for step in WORKFLOW["jobs"]["book"]["steps"] if "cache" in step.get("uses", "")]
     named = re.findall(r"'([^']+)'", cache["with"]["key"])
     assert {
-        *(f"{package}/**" for package in ("groundwork", "voc_tree", "emojivoc", "yolo_core", "trial")),
+        *(f"{package}/**" for package in ("groundwork", "voc_tree", "emojivoc", "yolo_core", "anchor_free", "trial")),
         "notebooks/**",
         "constraints.txt",
     } == set(named)
     assert all((ROOT / name.removesuffix("/**")).exists() for name in named)
+
+
+def test_the_book_is_read_and_printed_on_every_change_of_main_and_published_only_where_pages_is_switched_on():
+    build, deploy = PUBLISHED["jobs"]["build"], PUBLISHED["jobs"]["deploy"]
+    assert PUBLISHED[True]["push"] == {"branches": ["main"]}
+    said = [step.get("run") for step in build["steps"]]
+    assert "make read" in said and any("yolo_core pdf --profile read" in line for line in said if line)
+    assert build["steps"][-1]["with"]["path"] == "_build/read/html"
+    assert deploy["if"] == "github.event.repository.has_pages" and PUBLISHED["permissions"] == {"contents": "read"}
+
+
+def test_the_readme_links_the_published_book_once_the_repository_has_an_address():
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    readme = (ROOT / "README.md").read_text()
+    assert "make read" in readme.split("## Exercises")[0]
+    if address:
+        owner, name = address.rstrip("/").split("/")[-2:]
+        assert f"https://{owner.lower()}.github.io/{name}" in readme
 
 
 def test_the_changelog_the_citation_and_the_package_speak_of_one_version():

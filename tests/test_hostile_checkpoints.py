@@ -13,14 +13,16 @@ from hostile.records import SOUND
 from test_hostile_configs import assert_told
 from test_hostile_data import assert_nothing_made, by_name
 
+from groundwork.checkpoint import Checkpoints
 from groundwork.errors import InputError
 from inference import detect
+from trial.watch import train
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
-from yolo_core.training.checkpoint import Checkpoints
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import write_run
-from yolo_core.training.train import Training, make_fabric, train
+from yolo_core.training.step import Training
+from yolo_core.training.train import make_fabric
+from yolo_core.training.writing import write_run
 
 
 @pytest.fixture(scope="module")

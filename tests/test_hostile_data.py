@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from test_bad_input_data import assert_one_sentence, assert_refused
 
 from groundwork.errors import InputError
+from voc_tree.annotation import CLASSES, read_annotation
 from voc_tree.picture import decode, read_image
-from yolo_core.data.voc import CLASSES, VocData, check, read_annotation
+from voc_tree.tree import check
+from yolo_core.data.voc import VocData
 
 NEAR = 4  # of 255: what JPEG may lose on flat quarters
 

@@ -10,12 +10,13 @@ import pytest
 from helpers_voc import write_tree
 
 from groundwork.errors import InputError
-from trial.register import comparisons, kept, reference
+from trial.register import committed, comparisons, kept, reference
+from trial.watch import train
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import Run, read_run, write_run, write_table
-from yolo_core.training.train import train
+from yolo_core.training.records import Run, read_run
+from yolo_core.training.writing import write_run, write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 # float64 that came from float32, as losses do, and float64 that did not; what is hard to write down.
@@ -53,9 +54,9 @@ def written(folder: Path, experiment: str, arm: str, seed: int) -> Run:
 @pytest.fixture
 def heavy(tmp_path, monkeypatch):
     """A folder of two records as they were: every table, as pandas writes it."""
-    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(committed, "FOLDER", tmp_path)
     for arm in ("mse", "focal-conv"):
-        run = written(reference.place("pocket", "focal", arm, 0), "focal", arm, 0)
+        run = written(committed.place("pocket", "focal", arm, 0), "focal", arm, 0)
         (run.folder / "weights.safetensors").unlink()
         for name in kept.KEPT:
             run.table(name).to_parquet(run.folder / f"{name}.parquet")
@@ -95,10 +96,10 @@ def test_a_stored_record_holds_the_tables_that_are_read_of_its_arm_seed_and_prof
         return tables(tmp_path / "stored")
 
     always = {"epochs", "conflict"}
-    assert stored("focal", "mse", 0, "pocket") == always | {"detections", "cells", "scores"}
+    assert stored("focal", "mse", 0, "pocket") == always | {"detections", "cells", "scores", "terms", "mistakes"}
     assert stored("focal", "mse", 0, "smoke") == always | {"detections", "scores"}
     assert stored("focal", "mse", 1, "pocket") == always | {"scores"}
-    assert stored("baseline", "compressed", 0, "pocket") == always | {"detections", "curves"}
+    assert stored("baseline", "compressed", 0, "pocket") == always | {"detections", "curves", "mistakes"}
     assert stored("focal", "mse-conv", 2, "pocket") == always
 
 
@@ -117,11 +118,11 @@ def test_every_table_that_a_training_writes_is_kept_or_left_out_by_name(tmp_path
 
 
 def test_the_script_leaves_figures_and_kept_tables_equal_and_goes_over_them_twice_without_a_change(heavy, script):
-    before = {run.folder: (run, run.folder.joinpath("record.json").read_bytes()) for run in reference.stored("pocket")}
+    before = {run.folder: (run, run.folder.joinpath("record.json").read_bytes()) for run in committed.stored("pocket")}
     old = {(folder, name): run.table(name) for folder, (run, _) in before.items() for name in kept.KEPT}
     was, now = script.lighten("pocket")
     assert now < was / 2
-    for run in reference.stored("pocket"):
+    for run in committed.stored("pocket"):
         assert (run.folder / "record.json").read_bytes() == before[run.folder][1]
         assert repr(run.metrics) == repr(before[run.folder][0].metrics)
         assert tables(run.folder) == {name for name in kept.KEPT if kept.keeps(name, "pocket", run.config)}
@@ -133,7 +134,7 @@ def test_the_script_leaves_figures_and_kept_tables_equal_and_goes_over_them_twic
 
 @pytest.mark.parametrize("strange", ["notes.parquet", "weights.safetensors", "cells.csv"])
 def test_the_script_changes_nothing_where_a_record_holds_a_file_that_is_not_declared(heavy, script, strange):
-    (reference.place("pocket", "focal", "mse", 0) / strange).write_bytes(b"hours of work")
+    (committed.place("pocket", "focal", "mse", 0) / strange).write_bytes(b"hours of work")
     before = contents(heavy)
     with pytest.raises(InputError, match=f"{strange}: kept.py does not say"):
         script.lighten("pocket")
@@ -141,7 +142,7 @@ def test_the_script_changes_nothing_where_a_record_holds_a_file_that_is_not_decl
 
 
 def test_the_script_changes_nothing_where_a_table_is_torn(heavy, script):
-    path = reference.place("pocket", "focal", "mse", 0) / "scores.parquet"
+    path = committed.place("pocket", "focal", "mse", 0) / "scores.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     before = contents(heavy)
     with pytest.raises(InputError, match="scores.parquet: not a table"):
@@ -151,7 +152,7 @@ def test_the_script_changes_nothing_where_a_table_is_torn(heavy, script):
 
 def test_a_table_that_would_not_read_back_the_same_is_left_as_it_was(heavy, script, monkeypatch):
     monkeypatch.setattr(script, "write_table", lambda table, path: write_table(table.round(3), path))
-    path = reference.place("pocket", "focal", "mse", 0) / "cells.parquet"
+    path = committed.place("pocket", "focal", "mse", 0) / "cells.parquet"
     before = path.read_bytes()
     with pytest.raises(AssertionError):
         script.rewrite(path)
@@ -177,7 +178,7 @@ def test_a_committed_record_holds_no_table_that_nothing_reads():
 
 def test_what_pages_read_of_stored_runs_is_there():
     """The loss curves, the replay, the order of the scores, the conflict and the curves by epoch, of the runs that the pages name."""
-    runs = comparisons.by_arm(reference.stored("pocket"))
+    runs = comparisons.by_arm(committed.stored("pocket"))
     for name, arm, table in (
         *(("baseline", "compressed", "curves"), ("focal", "mse", "cells"), ("focal", "focal", "cells")),
         *(("finetune", "frozen-conv", "cells"), ("finetune", "two-rates-micro-2", "cells")),

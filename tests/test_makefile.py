@@ -19,6 +19,7 @@ esac
 """
 NAME = "it's a `check` $HOME out"
 CALLS = {  # target: the words of its last call
+    "read": "<-m><yolo_core><read>",
     "book": "<-m><yolo_core><book><--profile><pocket>",
     "lab": "<-m><jupyterlab><notebooks>",
     "pdf": "<-m><yolo_core><pdf><--profile><pocket>",
@@ -64,6 +65,11 @@ def test_a_target_makes_its_calls_whatever_spaces_are_in_paths(made, tmp_path, t
     assert re.fullmatch(CALLS[target], last.split("|")[1]), last
     if target == "notebooks":
         assert last.split("|")[0] == str(tmp_path / NAME / "_build/smoke/nbval")
+
+
+def test_help_says_first_what_to_do_first():
+    done = subprocess.run(["make", "-C", str(ROOT), "--no-print-directory", "help"], capture_output=True, text=True, check=True)
+    assert "make read" in done.stdout.splitlines()[0]
 
 
 @pytest.mark.parametrize("environment", [".venv", "my 'env"])

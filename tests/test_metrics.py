@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import average_precision
 
-from yolo_core.detector.bootstrap import draws, resampled_map
+from trial.instruments.bootstrap import draws, resampled_map
 from yolo_core.detector.metrics import FALSE, TRUE, class_agnostic, counts, match, voc_ap
 
 # Three places well apart, and what overlaps the first: by 0.8 (a right answer), by exactly 0.5 and by just less.

@@ -9,10 +9,12 @@ import torch
 from helpers_voc import write_tree
 
 from groundwork.errors import InputError
+from trial.watch import train
 from yolo_core.data.augment import LEAST, LEAST_SHARE, Augmented, Mosaic, mosaic
 from yolo_core.data.voc import VocData, loader
 from yolo_core.training.config import RunConfig
-from yolo_core.training.train import Training, mosaics, train
+from yolo_core.training.step import Training
+from yolo_core.training.train import mosaics
 
 SIDE, PICTURES = 64, 40
 FIELDS = ("boxes", "labels", "difficult")

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 NOTEBOOKS = [file.relative_to(ROOT).as_posix() for file in FILES if ".ipynb_checkpoints" not in file.parts]
 LONGEST = 15  # a cell is shorter than this, in lines
+WIDEST = 100  # columns of a line of code: what fits on the page
+COMPARED = "nbval-check-output"  # the tag whose cell keeps its output: nbval compares it
 
 
 def faults(notebook: dict) -> Iterator[str]:
@@ -28,6 +30,9 @@ def faults(notebook: dict) -> Iterator[str]:
         text = "".join(cell["source"])
         if len(text.splitlines()) >= LONGEST:
             yield f"cell {i}: {len(text.splitlines())} lines; a cell has under {LONGEST}"
+        for line in text.splitlines():
+            if len(line) > WIDEST:
+                yield f"cell {i}: a line of {len(line)} columns; a page has room for {WIDEST}"
         if any(line.lstrip().startswith(("!", "%pip", "%conda", "%%bash", "%%sh")) for line in text.splitlines()):
             yield f"cell {i}: a shell command or an install"
         plain = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("%", "!")))
@@ -35,9 +40,11 @@ def faults(notebook: dict) -> Iterator[str]:
             yield f"cell {i}: a definition; it belongs in yolo_core/"
         if not text.strip():
             yield f"cell {i}: empty"
-        compared = "NBVAL_CHECK_OUTPUT" in text
+        compared = COMPARED in cell["metadata"].get("tags", [])
+        if "NBVAL" in text:
+            yield f"cell {i}: a mark for nbval in the code that a reader sees; the tag {COMPARED} says the same"
         if compared and (not cell["outputs"] or cell["execution_count"] is None):
-            yield f"cell {i}: NBVAL_CHECK_OUTPUT without stored output and execution count, so nothing would be compared"
+            yield f"cell {i}: {COMPARED} without stored output and execution count, so nothing would be compared"
         if cell["outputs"] and not compared:
             yield f"cell {i}: stored output that nobody compares; clear it"
     if notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
@@ -57,18 +64,18 @@ def test_every_notebook_is_in_the_book():
     assert sorted(page for page in pages(ROOT) if page.endswith(".ipynb")) == NOTEBOOKS
 
 
-def notebook(*cells: str, outputs: list | None = None, count: int | None = None) -> dict:
+def notebook(*cells: str, outputs: list | None = None, count: int | None = None, tags: tuple[str, ...] = ()) -> dict:
     parameters = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
     made = [{"cell_type": "markdown", "metadata": {}, "source": "# Title"}]
     made += [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": parameters, "outputs": [], "execution_count": None}]
-    made += [{"cell_type": "code", "metadata": {}, "source": s, "outputs": outputs or [], "execution_count": count} for s in cells]
+    made += [{"cell_type": "code", "metadata": {"tags": [*tags]}, "source": s, "outputs": outputs or [], "execution_count": count} for s in cells]
     return {"cells": made, "metadata": {"kernelspec": {"name": "python3"}}}
 
 
 def test_a_thin_notebook_has_no_fault():
     stored = [{"output_type": "stream", "name": "stdout", "text": "1"}]
     assert list(faults(notebook("%config InlineBackend.figure_format = 'retina'\nprint(1)"))) == []
-    assert list(faults(notebook("# NBVAL_CHECK_OUTPUT\nprint(1)", outputs=stored, count=1))) == []
+    assert list(faults(notebook("print(1)", outputs=stored, count=1, tags=(COMPARED,)))) == []
 
 
 @pytest.mark.parametrize(
@@ -80,12 +87,17 @@ def test_a_thin_notebook_has_no_fault():
         ("!pip install torch", "an install"),
         ("%pip install torch", "an install"),
         ("\n".join(["x = 1"] * LONGEST), "15 lines"),
-        ("# NBVAL_CHECK_OUTPUT\nprint(1)", "nothing would be compared"),
+        ("# NBVAL_CHECK_OUTPUT\nprint(1)", "a mark for nbval"),
+        (f"x = '{'x' * WIDEST}'", "columns"),
         ("  ", "empty"),
     ],
 )
 def test_a_planted_fault_is_found(cell, said):
     assert any(said in line for line in faults(notebook(cell)))
+
+
+def test_a_cell_that_is_to_be_compared_and_holds_nothing_is_found():
+    assert any("nothing would be compared" in line for line in faults(notebook("print(1)", tags=(COMPARED,))))
 
 
 def test_a_missing_title_parameters_or_kernel_is_found():

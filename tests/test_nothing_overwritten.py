@@ -11,10 +11,10 @@ from PIL import Image
 
 from bench import bench, bench_record
 from trial.register import established
+from trial.watch import Instruments, train
 from yolo_core.__main__ import main
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import write_run
-from yolo_core.training.train import train
+from yolo_core.training.writing import write_run
 
 CONFIG = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=1, effective_batch=4, micro_batch=4)
 RECORD = bench_record.Record({}, [], [], "not built here")
@@ -97,17 +97,16 @@ def test_predict_beside_its_own_pictures_keeps_them_even_with_force(untrained, t
 
 def test_a_training_keeps_what_came_to_its_place_while_it_ran_and_says_where_it_lies_instead(tmp_path, monkeypatch):
     from yolo_core.data.voc import VocData
-    from yolo_core.training import train as module
 
     tree = write_tree(tmp_path / "tree", train=4, val=2)
-    aftermath = module.aftermath
+    finish = Instruments.finish
 
     def late(*arguments):
         (tmp_path / "run").mkdir()
         (tmp_path / "run/notes.txt").write_text("mine")
-        return aftermath(*arguments)
+        return finish(*arguments)
 
-    monkeypatch.setattr(module, "aftermath", late)
+    monkeypatch.setattr(Instruments, "finish", late)
     splits = VocData(tree, "train", 224), VocData(tree, "val", 224)
     with pytest.warns(UserWarning, match="run: something lies there by now; the run is written to .*run-2"):
         run = train(CONFIG, *splits, tmp_path / "run", code="c", progress=False)

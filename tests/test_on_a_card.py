@@ -19,9 +19,10 @@ from card.memory import at_peak, least  # noqa: E402
 from card.study import longest_first  # noqa: E402
 
 from groundwork.errors import InputError  # noqa: E402
-from trial.register import card, claims, reference, register_page, verdicts  # noqa: E402
+from trial import watch  # noqa: E402
+from trial.register import card, claims, committed, register_page, verdicts  # noqa: E402
 from yolo_core.data.voc import VocData  # noqa: E402
-from yolo_core.training import resident, train  # noqa: E402
+from yolo_core.training import resident  # noqa: E402
 from yolo_core.training.config import RunConfig  # noqa: E402
 
 REHEARSED = ("memory", "correctness", "speed", "processes", "photographs")
@@ -150,7 +151,7 @@ def test_the_blocks_alive_at_the_peak_by_hand():
 
 def test_the_claims_whose_runs_take_longest_come_first(monkeypatch):
     took = {("baseline", "compressed"): 5.0, ("baseline", "full"): 50.0, ("transfer", "scratch"): 40.0, ("focal", "mse"): 1.0}
-    monkeypatch.setattr(reference, "seconds_by_arm", lambda profile: took)
+    monkeypatch.setattr(committed, "seconds_by_arm", lambda profile: took)
     order = longest_first("photographs")
     assert order[:2] == ["baseline/compressed", "baseline/full"] and order.index("transfer/scratch") < order.index("focal/focal")
     assert set(order) == {"/".join(arm) for claim in claims.CLAIMS for arm in claim.arms}
@@ -196,9 +197,9 @@ def test_a_record_made_of_pictures_that_were_brought_along_says_so(splits, packe
     pack_for_a_card.unpack_pictures(packed(), tmp_path / "there")
     there = [VocData(tmp_path / "there", name, 224) for name in ("train", "val")]
     config = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=1, effective_batch=4, micro_batch=4)
-    run = train.train(config, *there, tmp_path / "run", code="test", progress=False, max_steps=1)
+    run = watch.train(config, *there, tmp_path / "run", code="test", progress=False, max_steps=1)
     assert run.record["data"]["reencoded"] == there[0].reencoded
-    plain = train.train(config, *splits, tmp_path / "plain", code="test", progress=False, max_steps=1)
+    plain = watch.train(config, *splits, tmp_path / "plain", code="test", progress=False, max_steps=1)
     assert "reencoded" not in plain.record["data"]
 
 
@@ -220,11 +221,11 @@ def test_a_package_that_was_there_stays_when_the_new_one_is_refused(packed, tmp_
 
 def test_pictures_kept_on_the_device_train_the_same_net_bit_for_bit(splits, tmp_path, monkeypatch):
     config = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=2, effective_batch=4, micro_batch=4, train_images=8)
-    plain = train.train(config, *splits, tmp_path / "plain", code="test", progress=False)
+    plain = watch.train(config, *splits, tmp_path / "plain", code="test", progress=False)
     held = []
     monkeypatch.setattr(resident, "room", lambda *_: float("inf"))
     monkeypatch.setattr(VocData, "held_on", lambda self, device, whole=VocData.held_on: held.append(whole(self, device)) or held[-1])
-    kept = train.train(config, *splits, tmp_path / "kept", code="test", progress=False)
+    kept = watch.train(config, *splits, tmp_path / "kept", code="test", progress=False)
     assert [len(data) for data in held] == [8, 4] and held[0].images.data_ptr() != splits[0].images.data_ptr()
     weights = plain.weights()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in kept.weights().items())

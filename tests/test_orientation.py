@@ -84,7 +84,8 @@ def test_a_split_stays_as_it_is_stored(tmp_path):
     """torchvision's reader leaves the orientation alone, and the annotations were made beside it."""
     from helpers_voc import image, xml
 
-    from yolo_core.data.voc import VocData, check
+    from voc_tree.tree import check
+    from yolo_core.data.voc import VocData
 
     root = write_tree(tmp_path / "tree", train=1, val=1)
     held(image(root, "train_000"), 6, format="JPEG")

@@ -1,9 +1,9 @@
 """The whole chain at once: scenes, cache, backbone, head, targets, loss, loop, decoding, suppression, AP."""
 
 from emojivoc.emoji import generate
+from trial.watch import train
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
-from yolo_core.training.train import train
 
 # A frozen backbone, seen once, makes it a matter of seconds; nothing holds the head back from learning its pictures by heart.
 BY_HEART = RunConfig(

@@ -130,7 +130,8 @@ def test_licences_are_those_the_project_states():
 def test_data_files_of_the_package_are_found_beside_its_modules():
     """A wheel of the package folder carries them: nothing excludes *.json or *.gz, and none lies outside the package."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert build == {"packages": list(PACKAGES[:-1])}, "all but the book's own machinery, which works in a checkout alone"
+    wheel = [package for package in PACKAGES if package != "book.press"]  # the book's own machinery works in a checkout alone
+    assert build == {"packages": wheel}
 
 
 def imported(module: Path) -> set[str]:

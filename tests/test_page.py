@@ -7,7 +7,7 @@ from helpers_voc import write_tree
 from trial import page as page_module
 from trial.figures import figures
 from trial.page import Page
-from trial.register import reference
+from trial.register import committed
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
 from yolo_core.training.records import Run
@@ -29,7 +29,7 @@ def stored(tmp_path, profile: str, values: dict[int, float]) -> list[Run]:
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     runs = {"pocket": stored(tmp_path, "pocket", {0: 0.1, 1: 0.3}), "photographs": stored(tmp_path, "photographs", {0: 0.5})}
-    monkeypatch.setattr(reference, "stored", runs.get)
+    monkeypatch.setattr(committed, "stored", runs.get)
     return runs
 
 
@@ -47,7 +47,7 @@ def test_fresh_runs_compare_with_the_records_of_their_own_data_set(made):
 
 def test_the_words_say_whether_photographs_have_been_run(made, monkeypatch):
     assert "squares: photographs" in Page("focal", "pocket").words["dots"]
-    monkeypatch.setattr(reference, "stored", {"pocket": made["pocket"], "photographs": []}.get)
+    monkeypatch.setattr(committed, "stored", {"pocket": made["pocket"], "photographs": []}.get)
     assert "photographs are not run yet" in Page("focal", "pocket").words["dots"]
 
 

@@ -8,16 +8,17 @@ import torch
 from helpers_voc import write_tree
 from test_train import run
 
+from anchor_free.build import build_point_detector
+from anchor_free.heads import PointHead
+from anchor_free.points import Points
+from anchor_free.pyramid import Pyramid
 from groundwork.errors import InputError
 from inference.detect import found_in, load
 from trial.figures import live
 from trial.planner import cost, estimate
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
-from yolo_core.detector.backbones import Pyramid, build_backbone
-from yolo_core.detector.heads import PointHead
-from yolo_core.detector.model import build_point_detector
-from yolo_core.detector.points import Points
+from yolo_core.detector.backbones import build_backbone
 from yolo_core.training.config import RunConfig
 
 JOBS = [("remedies", "base", 0), ("remedies", "strides", 0)]
@@ -119,7 +120,7 @@ def test_a_watcher_sees_the_looks_grow_and_changes_no_weight(splits, tmp_path, m
     monkeypatch.setattr(live, "display", lambda figure, **_: shown.append(figure) or SimpleNamespace(update=lambda f, **_: shown.append(f)))
     figure = live.Live("tiny")
     config = dataclasses.replace(TINY, probe_steps=2)
-    watched = run(config, splits, tmp_path / "watched", watch=lambda tables: (seen.append(len(tables["conflict"])), figure(tables)))
+    watched = run(config, splits, tmp_path / "watched", live=lambda tables: (seen.append(len(tables["conflict"])), figure(tables)))
     assert seen == [1, 2] and len(shown) == 2
     plain = run(config, splits, tmp_path / "plain").weights()
     assert all(torch.equal(tensor, plain[name]) for name, tensor in watched.weights().items())
@@ -155,7 +156,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_looks(splits
     class Killed(Exception):
         pass
 
-    from yolo_core.training import train as module
+    from yolo_core.training import step as module
 
     def kill(*_):
         raise Killed

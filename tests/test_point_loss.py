@@ -10,11 +10,11 @@ from references import central_difference, iou, random_targets
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss
 
+from anchor_free.point_loss import PointLoss, distribution_focal, squared_box
+from anchor_free.points import Points
 from yolo_core.detector.boxes import paired_iou
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss, quality_focal
-from yolo_core.detector.point_loss import PointLoss, distribution_focal, squared_box
-from yolo_core.detector.points import Points
 
 POINTS = Points(image_size=64, finest=8, coarsest=32, C=3)
 BINNED = Points(image_size=64, finest=8, coarsest=32, C=3, bins=4)

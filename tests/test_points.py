@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from references import random_targets
 from torchvision.ops import nms
 
-from yolo_core.detector.points import CANDIDATES, Points
+from anchor_free.points import CANDIDATES, Points
 
 LEVELS = Points(image_size=64, finest=8, coarsest=32, C=3)
 ONE = Points(image_size=64, finest=32, coarsest=32, C=3)

@@ -11,10 +11,11 @@ from helpers_voc import write_tree
 from test_point_detector import EVERY
 from test_train import TINY
 
+from trial.watch import train
 from yolo_core.data.voc import VocData
 from yolo_core.training import train as train_module
 from yolo_core.training.precision import Mixed, arithmetic, scale
-from yolo_core.training.train import NonFiniteLoss, Training, train
+from yolo_core.training.step import NonFiniteLoss, Training
 
 CONFIG = dataclasses.replace(TINY, epochs=1, micro_batch=2, probe_steps=1, clip_norm=1.0)
 POINTS = dataclasses.replace(CONFIG, **EVERY)

@@ -144,7 +144,7 @@ def test_an_unknown_profile_is_refused_before_anything_is_written(book):
 
 
 def test_main_prints_one_sentence_and_fails_and_the_command_does_so_with_status_2_for_what_the_reader_can_mend(monkeypatch, capsys):
-    def refuse(profile: str) -> Path:
+    def refuse(profile: str, reading: bool) -> Path:
         raise error
 
     monkeypatch.setattr(publish, "build", refuse)
@@ -161,7 +161,7 @@ def test_a_build_leaves_said_how_long_it_took_and_one_that_had_nothing_to_do_cha
     monkeypatch.setattr(publish, "runs_folder", lambda: tmp_path / "runs")
     journal = tmp_path / "smoke/execution.json"
 
-    def built(profile: str) -> Path:
+    def built(profile: str, reading: bool) -> Path:
         journal.parent.mkdir(exist_ok=True)
         journal.write_text(json.dumps({"a": {"key": "1"}, "b": {"key": "2"}}))
         (tmp_path / "runs/one").mkdir(parents=True, exist_ok=True)

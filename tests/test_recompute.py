@@ -8,9 +8,11 @@ import pytest
 import torch
 from helpers_voc import write_tree
 
+from trial.watch import train
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
-from yolo_core.training.train import Training, make_fabric, train
+from yolo_core.training.step import Training
+from yolo_core.training.train import make_fabric
 
 BACKBONES = {
     "scratch": RunConfig(backbone="scratch", width=0.05),

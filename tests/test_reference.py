@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from groundwork.locks import alone
-from trial.register import reference, verdicts
+from trial import watch
+from trial.register import committed, reference, verdicts
 from trial.register.canary import canary, compare
 from yolo_core import experiments
 from yolo_core.experiments import EXPERIMENTS
-from yolo_core.training import train
-from yolo_core.training.records import write_run
+from yolo_core.training import step
+from yolo_core.training.writing import write_run
 
 PLANNED = sorted({(name, arm) for name, arm, _ in reference.jobs()})
 
@@ -33,10 +34,10 @@ def trained(tmp_path, monkeypatch):
         folder = out or tmp_path / "runs" / f"{name}-{arm}-{seed}"
         return write_run(folder, record, {"epochs": pd.DataFrame({"map": [0.1]}), "terms": pd.DataFrame({"norm": [1.0]})}, {})
 
-    monkeypatch.setattr(reference, "FOLDER", tmp_path / "records")
+    monkeypatch.setattr(committed, "FOLDER", tmp_path / "records")
     monkeypatch.setattr(reference, "BUILD", tmp_path / "build")
     monkeypatch.setattr(reference, "canary", lambda *_: {"digest": "d", "losses": [1.0]})
-    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(watch, "run", run)
     monkeypatch.setattr(experiments, "prepare_data", lambda *_: None)
     monkeypatch.setattr(experiments, "key_of", lambda *_: "k")
     monkeypatch.setattr(experiments, "profile_data", lambda *_, **__: (SimpleNamespace(fingerprint=state["data"]),) * 2)
@@ -62,7 +63,7 @@ def test_a_stopped_study_goes_on_where_it_was(trained):
     first = list(done)
     assert reference.run_all("pocket", most=2) == 2
     assert len(set(done)) == 6 and done[:4] == first
-    assert len(reference.stored("pocket")) == 6
+    assert len(committed.stored("pocket")) == 6
 
 
 def test_arms_that_are_named_are_trained_alone_and_in_that_order(trained):
@@ -83,9 +84,9 @@ def test_a_gpu_sings_no_canary(trained, monkeypatch):
 def test_a_removed_record_and_other_data_or_another_configuration_are_trained_again(trained):
     done, state = trained
     reference.run_all("pocket", most=3)
-    (reference.place("pocket", *done[1]) / "record.json").unlink()
+    (committed.place("pocket", *done[1]) / "record.json").unlink()
     assert reference.run_all("pocket", most=1) == 1 and done[-1] == done[1]
-    path = reference.place("pocket", *done[2]) / "record.json"
+    path = committed.place("pocket", *done[2]) / "record.json"
     record = json.loads(path.read_text())
     record["config"]["lr"] *= 2
     path.write_text(json.dumps(record))
@@ -95,16 +96,16 @@ def test_a_removed_record_and_other_data_or_another_configuration_are_trained_ag
 
 
 def test_a_record_of_scenes_that_another_processor_drew_counts_and_one_of_other_scenes_does_not():
-    ((elsewhere, today),) = reference.AS_TODAY.items()
-    assert reference.same_scenes({"train": elsewhere, "val": "v"}, {"train": today, "val": "v"})
-    assert not reference.same_scenes({"train": today, "val": "v"}, {"train": elsewhere, "val": "v"})
-    assert not reference.same_scenes({"train": elsewhere, "val": "w"}, {"train": today, "val": "v"})
+    ((elsewhere, today),) = committed.AS_TODAY.items()
+    assert committed.same_scenes({"train": elsewhere, "val": "v"}, {"train": today, "val": "v"})
+    assert not committed.same_scenes({"train": today, "val": "v"}, {"train": elsewhere, "val": "v"})
+    assert not committed.same_scenes({"train": elsewhere, "val": "w"}, {"train": today, "val": "v"})
 
 
 def test_a_key_that_the_configuration_has_gained_counts_as_its_default(trained):
     done, _ = trained
     reference.run_all("pocket", most=1)
-    path = reference.place("pocket", *done[0]) / "record.json"
+    path = committed.place("pocket", *done[0]) / "record.json"
     record = json.loads(path.read_text())
     del record["config"]["start"]
     path.write_text(json.dumps(record))
@@ -113,7 +114,7 @@ def test_a_key_that_the_configuration_has_gained_counts_as_its_default(trained):
 
 def test_weights_and_large_tables_are_not_stored(trained):
     reference.run_all("pocket", most=1)
-    files = {p.name for p in reference.stored("pocket")[0].folder.iterdir()}
+    files = {p.name for p in committed.stored("pocket")[0].folder.iterdir()}
     assert files == {"record.json", "epochs.parquet"}
 
 
@@ -121,7 +122,7 @@ def test_a_training_that_bursts_is_stored_as_such_and_is_no_evidence(trained):
     done, state = trained
     state["burst"] = {("focal", "focal")}
     reference.run_all("pocket", most=2)
-    stored = {(r.config.experiment, r.config.arm): r.record for r in reference.stored("pocket")}
+    stored = {(r.config.experiment, r.config.arm): r.record for r in committed.stored("pocket")}
     assert "not finite" in stored["focal", "focal"]["failed"]
     finding = next(f for f in verdicts.register(stored.values()) if f.claim.id == "C2b")
     assert finding.seeds == () and finding.verdict == "INCONCLUSIVE"
@@ -145,7 +146,7 @@ def test_only_what_the_first_seeds_leave_undecided_gets_more_and_what_those_say_
 
     def says(arm, *values):
         for seed, value in enumerate(values):
-            path = reference.place("pocket", "remedies", arm, seed) / "record.json"
+            path = committed.place("pocket", "remedies", arm, seed) / "record.json"
             metrics = {"map": value, "cuts": {}, "images": 1, "objects": 1}
             path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 1, "metrics": metrics}))
 
@@ -180,15 +181,15 @@ def test_named_arms_alone_are_trained_into_the_named_folder(trained, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     reference.run_all("pocket", records=elsewhere, arms=["focal/focal"])
     assert {job[:2] for job in done} == {("focal", "focal")}
-    assert reference.stored("pocket") == []
-    assert {(run.config.arm, run.config.seed) for run in reference.stored("pocket", elsewhere)} == {
+    assert committed.stored("pocket") == []
+    assert {(run.config.arm, run.config.seed) for run in committed.stored("pocket", elsewhere)} == {
         ("focal", s) for s in (0, 1, 2, 10, 11, 12)
     }
 
 
 def test_the_time_left_is_told_from_the_times_of_stored_runs(monkeypatch):
     took = {"pocket": {("a", "x"): 100.0, ("a", "y"): 300.0}, "photographs": {("a", "x"): 200.0}}
-    monkeypatch.setattr(reference, "seconds_by_arm", lambda profile, *_: took[profile])
+    monkeypatch.setattr(committed, "seconds_by_arm", lambda profile, *_: took[profile])
     missing = [("a", "x", 1), ("a", "y", 0), ("a", "y", 1), ("b", "z", 0)]  # 200 s, twice 300 s stretched by 2, and one never timed
     said = reference.time_left("photographs", missing, workers=2)
     assert said == f"4 runs are missing: about {(200 + 2 * 600) / 3600 / 2:.1f} hours and 1 runs of arms never timed"
@@ -238,8 +239,8 @@ def sung(name, arm):
 
 def test_a_learning_rate_a_hundredth_larger_is_no_rounding(monkeypatch):
     mse = sung("focal", "mse-conv")
-    plain = train.rate_factor
-    monkeypatch.setattr(train, "rate_factor", lambda *given: 1.01 * plain(*given))
+    plain = step.rate_factor
+    monkeypatch.setattr(step, "rate_factor", lambda *given: 1.01 * plain(*given))
     assert compare(mse, canary("focal", "mse-conv", "pocket")) == "changed"
 
 

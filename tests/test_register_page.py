@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trial.figures import figures
-from trial.register import reference, register_page
+from trial.register import committed, register_page
 from trial.register.claims import CLAIMS
 from trial.register.register_page import agreement, answer, by_claim, cards, counts, listed, markdown, progress, summary, tally, told
 from trial.register.verdicts import judge, register
@@ -142,7 +142,7 @@ def test_the_pictures_say_where_they_alone_would_leave_a_verdict_open():
 
 
 def test_what_the_pages_name_of_the_register_is_there():
-    found = [finding for profile in reference.JUDGED for finding in reference.findings(profile)]
+    found = [finding for profile in committed.JUDGED for finding in committed.findings(profile)]
     there = {"claims": register_page.numbers(found, register([]), {}) | {"forest": "", "released": ""}, "verdicts": summary(found)}
     pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
     named = {name for page in pages for name in re.findall(r"\{\{ ((?:claims|verdicts)\.[\w.]+) \}\}", page.read_text())}

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from groundwork.errors import InputError
-from trial.register import reference
+from trial.register import committed
 from trial.register.claims import CLAIMS
 from yolo_core import experiments
 from yolo_core.__main__ import main
@@ -14,13 +14,13 @@ from yolo_core.__main__ import main
 OTHER = {"pocket": "photographs", "photographs": "pocket"}
 DECOUPLED = (0.2, 0.21, 0.19)  # over 0.1 of the base: R1 holds
 
-pytestmark = pytest.mark.parametrize("profile", reference.JUDGED)
+pytestmark = pytest.mark.parametrize("profile", committed.JUDGED)
 
 
 @pytest.fixture
 def lay(tmp_path, monkeypatch):
     """Lay a record of an arm of the remedies where a profile's records lie, as another `profile_of` would have made it; its path."""
-    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(committed, "FOLDER", tmp_path)
 
     def write(profile, arm, seed, value, of=None, pictures="a"):
         config = experiments.resolve("remedies", arm, of or profile, seed).to_dict()
@@ -41,7 +41,7 @@ def whole(lay, profile):
 
 
 def r1(profile):
-    return next(f for f in reference.findings(profile) if f.claim.id == "R1")
+    return next(f for f in committed.findings(profile) if f.claim.id == "R1")
 
 
 def test_records_in_the_profile_s_folder_are_judged_as_of_its_data(profile, whole):
@@ -64,7 +64,7 @@ def test_without_one_of_its_records_a_sentence_is_undecided(profile, whole):
 def test_a_record_of_the_other_profile_is_passed_over_and_named(profile, whole, lay, capsys):
     lay(profile, "decoupled", 2, 0.9, of=OTHER[profile])
     assert r1(profile).seeds == (0, 1)
-    assert reference.foreign(profile) == {"remedies-decoupled-2": "of another configuration"}
+    assert committed.foreign(profile) == {"remedies-decoupled-2": "of another configuration"}
     assert main(["claims", "--profile", profile, "--json"]) == 0
     said = capsys.readouterr()
     assert said.err.strip().endswith(f"{profile}/remedies-decoupled-2: passed over, of another configuration")
@@ -75,26 +75,26 @@ def test_a_record_of_an_arm_that_is_gone_is_passed_over(profile, whole):
     record = json.loads(whole[-1].read_text())
     record["config"]["arm"] = "gone"
     whole[-1].write_text(json.dumps(record))
-    assert r1(profile).seeds == (0, 1) and "remedies-decoupled-2" in reference.foreign(profile)
+    assert r1(profile).seeds == (0, 1) and "remedies-decoupled-2" in committed.foreign(profile)
 
 
 def test_a_record_of_other_pictures_than_most_is_passed_over(profile, whole, lay):
     lay(profile, "decoupled", 0, 0.9, pictures="b")
     assert r1(profile).seeds == (1, 2)
-    assert reference.foreign(profile) == {"remedies-decoupled-0": "of other pictures"}
+    assert committed.foreign(profile) == {"remedies-decoupled-0": "of other pictures"}
 
 
 def test_scenes_that_another_processor_drew_are_no_other_pictures(profile, lay):
-    ((elsewhere, today),) = reference.AS_TODAY.items()
+    ((elsewhere, today),) = committed.AS_TODAY.items()
     for seed, pictures in enumerate((elsewhere, today, elsewhere)):
         lay(profile, "base", seed, 0.1, pictures=pictures)
-    assert reference.foreign(profile) == {} and len(reference.stored(profile)) == 3
+    assert committed.foreign(profile) == {} and len(committed.stored(profile)) == 3
 
 
 def test_a_figure_that_no_run_can_have_is_refused(profile, whole, lay):
     file = lay(profile, "base", 1, 1.5)
     with pytest.raises(InputError, match=rf"{file.parent.name}/record\.json: metrics has 'map' of '1\.5'"):
-        reference.findings(profile)
+        committed.findings(profile)
 
 
 def test_without_any_record_every_sentence_is_not_run_and_nothing_fails(profile, lay, capsys):

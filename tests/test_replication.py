@@ -9,7 +9,7 @@ import pytest
 from trial.register import comparisons
 from trial.register.replication import band_of
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import write_run
+from yolo_core.training.writing import write_run
 
 CONFIG = RunConfig(experiment="e", arm="a", epochs=2)
 
@@ -35,7 +35,7 @@ def test_the_band_is_students_prediction_interval_by_hand(tmp_path, stored):
     found = band(run_of(tmp_path, CONFIG, 2.5), stored)
     half = 4.302653 * math.sqrt(4 / 3)
     assert (found.low, found.high) == pytest.approx((2 - half, 2 + half))
-    assert found.inside is True and ": inside the band of" in found.sentence and "3 reference runs" in found.sentence
+    assert found.inside is True and ": inside the prediction interval" in found.sentence and "3 reference runs" in found.sentence
 
 
 def test_a_run_outside_the_band_is_said_to_be(tmp_path, stored):

@@ -11,13 +11,13 @@ from helpers_voc import image, write_tree
 
 from bench import bench
 from bench.contest import Row
-from book.press import numbers
 from groundwork.strict_json import dumps
 from trial.planner import memory
-from trial.register import reference, verdicts
+from trial.register import committed, verdicts
 from trial.register.claims import CLAIMS
 from yolo_core.__main__ import main
-from yolo_core.training.records import read_run, write_run
+from yolo_core.training.records import read_run
+from yolo_core.training.writing import write_run
 
 
 def strict(text):
@@ -73,7 +73,7 @@ def test_what_a_command_says_of_nothing_found_is_json(command, tree, blind, tmp_
         "plan": ["--json", "--verify", "--effective-batch", "2"],
         "bench": ["--json"],
     }
-    monkeypatch.setattr(reference, "_sorted", lambda *_: ([read_run(blind)], {}))
+    monkeypatch.setattr(committed, "_sorted", lambda *_: ([read_run(blind)], {}))
     if command == "predict":
         found = {"boxes": torch.rand(1, 4), "scores": torch.tensor([math.nan]), "labels": torch.tensor([0])}
         monkeypatch.setattr("yolo_core.detector.grid.Grid.decode", lambda *_, **__: [found])
@@ -106,5 +106,5 @@ def test_claims_judge_a_record_of_nulls_as_one_of_nan(blind, tmp_path):
 
 
 def test_numbers_and_journals_are_json_too(tmp_path):
-    numbers.write_json(tmp_path / "x.json", {"a": math.nan})
+    strict_json.write_json(tmp_path / "x.json", {"a": math.nan})
     assert strict((tmp_path / "x.json").read_text()) == {"a": None}

@@ -13,16 +13,18 @@ from torch import nn
 
 from groundwork.errors import InputError
 from trial.figures import live
+from trial.instruments.scored import shown
+from trial.watch import norms, train
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
 from yolo_core.detector.model import Detector
-from yolo_core.training import train as train_module
-from yolo_core.training.batchnorm import recompute
+from yolo_core.training import step as step_module
+from yolo_core.training.calibration import recompute
 from yolo_core.training.config import RunConfig, config_from_dict
 from yolo_core.training.features import FeatureData
-from yolo_core.training.records import read_run, run_key
-from yolo_core.training.scoring import shown
-from yolo_core.training.train import NonFiniteLoss, norms, rate_factor, train
+from yolo_core.training.records import read_run
+from yolo_core.training.step import NonFiniteLoss, rate_factor
+from yolo_core.training.writing import run_key
 
 TINY = RunConfig(backbone="scratch", width=0.05, head="conv", epochs=2, effective_batch=4, micro_batch=4, dropout=0.0)
 
@@ -85,7 +87,7 @@ def test_a_watcher_sees_the_tables_grow_and_changes_no_weight(splits, tmp_path, 
     config = dataclasses.replace(TINY, probe_steps=2)
     seen = []
     figure = live.Live("tiny")
-    watched = run(config, splits, tmp_path / "watched", watch=lambda tables: (seen.append(len(tables["cells"])), figure(tables)))
+    watched = run(config, splits, tmp_path / "watched", live=lambda tables: (seen.append(len(tables["cells"])), figure(tables)))
     assert seen == [98, 196, 294] and len(shown) == 3
     plain = run(config, splits, tmp_path / "plain").weights()
     assert all(torch.equal(tensor, plain[name]) for name, tensor in watched.weights().items())
@@ -115,7 +117,7 @@ def test_micro_batches_accumulate_to_the_step_of_the_full_batch(splits, tmp_path
 
 
 def test_a_non_finite_loss_stops_the_run_and_names_its_terms(splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_module, "rate_factor", lambda *_: 1e30)
+    monkeypatch.setattr(step_module, "rate_factor", lambda *_: 1e30)
     with pytest.raises(NonFiniteLoss, match=r"step \d+: the .*(box|object|background|class).* not finite"):
         run(dataclasses.replace(TINY, optimiser="sgd", clip_norm=None), splits, tmp_path / "burst")
     assert not list(tmp_path.iterdir()), "a failed run leaves nothing behind"

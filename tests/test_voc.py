@@ -20,10 +20,14 @@ from torchvision.transforms import v2
 
 from groundwork import files as files_module
 from groundwork.errors import InputError
+from voc_tree import cache as cache_module
 from voc_tree import download as download_module
 from voc_tree import tree as tree_module
-from yolo_core.data import cache as cache_module
-from yolo_core.data.voc import CLASSES, VocData, check, download, loader, read_annotation, read_image
+from voc_tree.annotation import CLASSES, read_annotation
+from voc_tree.download import download
+from voc_tree.picture import read_image
+from voc_tree.tree import check
+from yolo_core.data.voc import VocData, loader
 
 PHOTOS = Path(__file__).resolve().parents[1] / "../shared/photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="the folder of real photographs is not beside this checkout")

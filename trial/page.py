@@ -1,37 +1,126 @@
-"""What every page with runs needs: the committed runs of both data sets beside the fresh ones of this build.
+"""What every page with runs needs: its own runs, and the committed runs of both data sets beside them.
 
-Inside: `Page`.
+Inside: `Page`, `READ`, `say`.
+
+A page's own runs are trained here, or loaded. In a book that is read (`make read`: $YOLO_READ is 1) nothing is trained: the committed
+reference runs of the page's seed stand in their place, and what needs a net's weights comes from the tables kept with them.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import torch
-from IPython.display import HTML
+from IPython.display import HTML, Markdown, display
 from torch import Tensor
 
+from groundwork.errors import InputError
 from groundwork.paths import data_folder
-from trial.figures import figures, remedy_figures
-from trial.register import comparisons, reference, replication, verdicts
+from trial import watch
+from trial.figures import conclusions, figures, remedy_figures
+from trial.looks import LOOKS
+from trial.register import committed, comparisons, replication, verdicts
 from trial.register.comparisons import Arm
 from trial.register.verdicts import Finding
 from voc_tree.tree import BASE
 from yolo_core import experiments
+from yolo_core.data.voc import VocData
 from yolo_core.training.records import Run
 
+READ = "YOLO_READ"  # 1 for the kernels of a book that is read
+NOT_RUN, NOT_KEPT = "not run yet", "not kept with the record"
+BOX = ["xmin", "ymin", "xmax", "ymax"]
+DETECTION = ["image", *BOX, "score", "label"]  # the columns of `scoring.shown`
 SETS = {"EmojiVOC": "pocket", "photographs": "photographs"}  # what a figure calls a data set, and the profile of its runs
 
 
 class Page:
-    """A page of the book, the `profile` and `seed` of its fresh runs, and the committed runs: `sets` by data set, `stored` of the one that
-    the fresh runs compare with."""
+    """A page of the book, the `profile` and `seed` of its own runs, and the committed runs: `sets` by data set, `stored` of the one that
+    its own runs compare with. `reading`: whether nothing is trained."""
 
     def __init__(self, name: str, profile: str, seed: int = 0) -> None:
         self.name, self.profile, self.seed = name, profile, seed
-        self.sets = {name: reference.stored(of) for name, of in SETS.items()}
-        self.stored = self.sets["photographs" if profile == "photographs" else "EmojiVOC"]
+        self.reading = os.environ.get(READ) == "1"
+        self.sets = {name: committed.stored(of) for name, of in SETS.items()}
+        self.own = "photographs" if profile == "photographs" else "EmojiVOC"
+        self.stored = self.sets[self.own]
+
+    @cached_property
+    def data(self) -> tuple[VocData, VocData]:
+        """The profile's train and val splits."""
+        return experiments.profile_data(self.profile)
+
+    def run(self, experiment: str, arm: str, live: watch.Live | None = None) -> Run:
+        """The page's own run of an arm: trained, or loaded if it has been; in a book that is read, the committed run of the page's seed.
+
+        live: called with the probe's tables, as by `watch.run`; of a committed run once, if they are kept. InputError where a book that is
+        read has no record of the arm.
+        """
+        if not self.reading:
+            return watch.run(experiment, arm, self.profile, self.seed, live=live)
+        found = next((run for run in self.by_arm(self.own).get((experiment, arm), ()) if run.config.seed == self.seed), None)
+        if found is None:
+            what = f"no committed run of {experiment}/{arm} with seed {self.seed}"
+            raise InputError(f"records/{SETS[self.own]}: {what}; `make book` trains this page's own runs")
+        if live is not None:
+            tables = {name: self.table(found, name) for name in (("conflict",) if found.config.anchor_free else ("terms", "cells"))}
+            if all(table is not None for table in tables.values()):
+                live(tables)
+        return found
+
+    def runs(self, arms: Mapping[str, Arm], live: Callable[[str], watch.Live] | None = None) -> dict[str, Run]:
+        """`run` of each arm, by name; in a book that is read, without those that have no record yet, which it says. live: makes what
+        `run` calls from the run's name."""
+        found = {}
+        for name, arm in arms.items():
+            try:
+                found[name] = self.run(*arm, None if live is None else live(name))
+            except InputError as error:
+                if not self.reading:
+                    raise
+                print(error)
+        return found
+
+    def table(self, run: Run, name: str) -> pd.DataFrame | None:
+        """A table of a run; of a committed one without it None, and a sentence that says so."""
+        if (run.folder / f"{name}.parquet").exists() or not self.reading:
+            return run.table(name)
+        arm = f"{run.config.experiment}/{run.config.arm}"
+        print(f"Left out: the table {name!r} of {arm} is {NOT_KEPT}; `make book` trains the run, and shows it.")
+        return None
+
+    def look(self, run: Run, name: str) -> pd.DataFrame | None:
+        """What `looks.py` sees in a trained detector: looked up now, or, in a book that is read, as kept with the record (`table`)."""
+        return self.table(run, name) if self.reading else LOOKS[name](run, *self.data)
+
+    def found(self, run: Run, pictures: Sequence[int], least: float) -> list[dict[str, Tensor]] | None:
+        """A run's detections of a score of at least `least` in some of the first pictures of val, boxes xyxy in pixels; None where they are
+        not kept (`table`)."""
+        kept = (run.folder / "detections.parquet").exists()
+        table = self.table(run, "detections") if kept or self.reading else pd.DataFrame(columns=DETECTION)  # of a run that detects nothing
+        return None if table is None else figures.in_pixels(_detections(table, pictures, least), self.data[1].size)
+
+    def gallery(self, run: Run, about: str, count: int = 8, least: float = 0.1) -> dict[str, int | str]:
+        """Show what a run detects in the first pictures of val, beside the annotation; how many boxes it has `reported` there, and how many
+        objects are `annotated`."""
+        pictures, val = range(count), self.data[1]
+        found = self.found(run, pictures, least)
+        figures.show(figures.gallery(list(val.images[:count]), figures.in_pixels(val.targets[:count], val.size), found), about)
+        reported = NOT_KEPT if found is None else sum(len(some["scores"]) for some in found)
+        return {"reported": reported, "annotated": sum(len(some["labels"]) for some in val.targets[:count])}
+
+    def curves(self, runs: Mapping[str, Run], about: str) -> None:
+        """Show mAP by epoch of the page's own runs over what their reference runs span."""
+        same = {name: replication.band_of(run, self.stored, lambda m: m["map"], "mAP")[1] for name, run in runs.items()}
+        figures.show(comparisons.band_curve(runs, same, own=f"seed {self.seed}" if self.reading else "this build"), about)
+
+    def told(self, runs: Mapping[str, Run], names: Iterable[str] = ()) -> dict[str, str]:
+        """What the text says of the page's own runs: `map_NAME` and `band_NAME` of each, and of those of `names` that have not run."""
+        found = {name: runs.get(name) for name in (*runs, *names)}
+        maps = {f"map_{name}": f"{run.metrics['map']:.3f}" if run else NOT_RUN for name, run in found.items()}
+        return maps | {f"band_{name}": self.band(run) if run else f"{NOT_RUN.capitalize()}." for name, run in found.items()}
 
     def by_arm(self, data: str = "EmojiVOC") -> dict[Arm, list[Run]]:
         """The committed runs of a data set by (experiment, arm), in order of seed."""
@@ -40,13 +129,20 @@ class Page:
     def dots(
         self, rows: Mapping[str, Arm], values: Mapping[str, Callable[[dict[str, Any]], float]], about: str, fresh: Iterable[Run] = ()
     ) -> None:
-        """Show `comparisons.arm_dots` of both data sets; `about` says in words what it shows."""
-        own = "photographs" if self.profile == "photographs" else "EmojiVOC"
-        figures.show(comparisons.arm_dots(rows, self.sets, values, fresh, own), about)
+        """Show `comparisons.arm_dots` of both data sets, and below it what it says; `about` says in words what it shows."""
+        figures.show(comparisons.arm_dots(rows, self.sets, values, fresh, self.own), about)
+        display(Markdown(conclusions.extremes(rows, self.sets, values)))
 
     def band(self, run: Run, value: Callable[[dict[str, Any]], float] = lambda m: m["map"], what: str = "mAP") -> str:
-        """Whether a fresh run repeats its reference runs, in a sentence."""
-        return replication.band_of(run, self.stored, value, what)[0].sentence
+        """Whether the page's own run repeats its reference runs, in a sentence; in a book that is read, where the next would lie."""
+        band = replication.band_of(run, self.stored, value, what)[0]
+        if not self.reading:
+            return band.sentence
+        said = f"Nothing was trained for this page: the {what} of the reference run of seed {self.seed} is {band.fresh:.3f}."
+        if band.low is not None:
+            said += f" {len(band.values)} reference runs let one expect the next between {band.low:.3f} and {band.high:.3f}"
+            said += " (95 % prediction interval); `make book` trains yours and says whether it lies there."
+        return said
 
     def verdicts(self, ids: Collection[str] = ()) -> HTML:
         """The verdicts of the sentences argued on this page, or of those named, on both data sets."""
@@ -80,32 +176,43 @@ class Page:
             return
         val = experiments.profile_data("photographs", progress=False)[1]
         truth = figures.in_pixels(val.targets[:count], val.size)
-        found = {name: figures.in_pixels(_detections(run, count), val.size) for name, run in stored.items()}
+        tables = {name: run.table("detections") for name, run in stored.items() if (run.folder / "detections.parquet").exists()}
+        found = {name: figures.in_pixels(_detections(table, range(count), 0.2), val.size) for name, table in tables.items()}
         figures.show(remedy_figures.side_by_side(list(val.images[:count]), truth, found), about)
 
     @property
     def words(self) -> dict[str, str]:
-        """What the prose of every page names: the profile, the seed, this build's own run, and what the dots are."""
-        own = f"this build's own run (profile {self.profile}, seed {self.seed})"
+        """What the prose of every page names: the profile, the seed, the page's own run or runs (within a sentence, and at its beginning),
+        and what the dots are."""
+        own, runs = f"this build's own run (profile {self.profile}, seed {self.seed})", "This build's own runs"
+        runs = f"{runs} (profile {self.profile}, seed {self.seed}, n = 1 per arm)"
+        if self.reading:
+            own, trains = f"the committed reference run of seed {self.seed}", "`make book` trains your own"
+            runs = f"The committed reference runs of seed {self.seed} (profile {self.profile}, n = 1 per arm; {trains})"
         marks = "circles: EmojiVOC; squares: photographs"
         if not self.sets["photographs"]:
             marks = "EmojiVOC; photographs are not run yet"
         dots = f"A mark: a reference run, a seed each ({marks}); bar: their mean; diamond: {own}."
-        return {"profile": self.profile, "seed": str(self.seed), "own": own, "dots": dots}
+        alike = {"profile": self.profile, "seed": str(self.seed), "dots": dots}
+        return alike | {"own": own, "own_run": own[0].upper() + own[1:], "own_runs": runs}
 
 
 WORDS = {"emoji": "EmojiVOC", "photographs": "photographs"}
 
 
-def _detections(run: Run, count: int, least: float = 0.2) -> list[dict[str, Tensor]]:
-    """The stored detections of a run on the first pictures, boxes xyxy in [0, 1]."""
-    table = run.table("detections") if (run.folder / "detections.parquet").exists() else pd.DataFrame({"image": [], "score": []})
-    rows = [table[(table["image"] == image) & (table["score"] >= least)] for image in range(count)]
+def say(table: pd.DataFrame | None, column: str, digits: int = 2, row: Any = 0) -> str:
+    """A number of a table as the text prints it; where there is none, that it is not kept."""
+    return NOT_KEPT if table is None else f"{table.loc[row, column]:,.{digits}f}"
+
+
+def _detections(table: pd.DataFrame, pictures: Iterable[int], least: float) -> list[dict[str, Tensor]]:
+    """The rows of a table of detections (`scoring.shown`) by picture, boxes xyxy in [0, 1]."""
+    rows = [table[(table["image"] == image) & (table["score"] >= least)] for image in pictures]
     return [
         {
-            "boxes": torch.tensor(some.reindex(columns=["xmin", "ymin", "xmax", "ymax"]).to_numpy(dtype="float32")),
+            "boxes": torch.tensor(some[BOX].to_numpy(dtype="float32")),
             "scores": torch.tensor(some["score"].to_numpy(dtype="float32")),
-            "labels": torch.tensor(some.reindex(columns=["label"])["label"].to_numpy(dtype="int64")),
+            "labels": torch.tensor(some["label"].to_numpy(dtype="int64")),
         }
         for some in rows
     ]

@@ -1,1 +1,1 @@
-"""Trees of pictures and annotations as Pascal VOC has them: read, written, checked, downloaded. Imports no torch."""
+"""Trees of pictures and annotations as Pascal VOC has them: read, written, checked, downloaded, decoded."""

@@ -1,57 +1,33 @@
-"""The study on one screen: every profile, experiment and arm.
+"""The study on one screen: every experiment and arm.
 
-Inside: `PROFILES`, `EXPERIMENTS`, `resolve` (an arm to a configuration), `profile_data` (made where it is missing), `run` (trained or
+Inside: `EXPERIMENTS`, `resolve` (an arm to a configuration), `profile_data` (made where it is missing), `run` (trained or
 loaded), `finished` (what has been trained here).
 
 An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
-syntax of the code) is the same: a notebook asks for a run and need not care which.
+syntax of the code) is the same: a notebook asks for a run and need not care which. Torch is imported where it is needed.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from emojivoc import emoji
 from groundwork.code_hash import code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD, cache_folder, data_folder, runs_folder
-from voc_tree.tree import BASE
-from yolo_core.data.voc import VocData
-from yolo_core.detector.heads import logit
-from yolo_core.training.config import RARE, RunConfig, config_from_dict
-from yolo_core.training.records import Run, read_run, run_key
-from yolo_core.training.train import train
+from yolo_core.profiles import PROFILES, changes, profile_of
+from yolo_core.training.config import BUILDERS, RARE, RunConfig, config_from_dict
+from yolo_core.training.records import Run, read_run
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def changes(**values: Any) -> Mapping[str, Any]:
-    """Keys of RunConfig that differ, read-only."""
-    return MappingProxyType(values)
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Where a study runs: on which data, for how long. `base` holds for every experiment, `per_experiment` for one."""
-
-    about: str
-    base: Mapping[str, Any]
-    train_images: int | None = None  # scenes of EmojiVOC to make; None: a tree that has to be there
-    val_images: int | None = None
-    per_experiment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
-    volumes: Mapping[str, int] = field(default_factory=dict)  # training scenes of the arms on a share of the set
-    data: tuple[str, str] = ("EmojiVOC", "emoji")  # what its pictures are, and the `data` command that makes them
-    on: str = ""  # the profile whose pictures it works on; empty: its own
-    pictures: tuple[int, int] | None = None  # in train and val, of a tree that has to be there
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """How many pictures are in train and in val."""
-        return self.pictures or (self.train_images or 0, self.val_images or 0)
+    from yolo_core.data.voc import VocData
+    from yolo_core.training.observer import Observer
 
 
 @dataclass(frozen=True)
@@ -64,65 +40,6 @@ class Experiment:
 
 
 SHARES = {"quarter": 4, "half": 2}  # and how many times the epochs
-
-# Micro-batch and learning rate on the card, in one place; what an arm states goes before it. Every micro-batch is one that `plan` says
-# fits 6 GiB. From scratch and in fine-tuning the rate is the write-up's, dense heads on a frozen backbone learn at the pocket profile's,
-# convolutional ones at CONV's.
-ON_THE_CARD: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "baseline": changes(micro_batch=16, lr=1e-4),
-        "focal": changes(micro_batch=16, lr=2e-4),
-        "transfer": changes(micro_batch=16, lr=2e-4),
-        "finetune": changes(micro_batch=16, lr=1e-5),
-        "accumulation": changes(micro_batch=16, lr=1e-3),
-    }
-)
-
-PROFILES: dict[str, Profile] = {
-    "smoke": Profile(
-        "64 emoji scenes, a few steps: does everything run?",
-        changes(epochs=2, width=0.25, probe_steps=2, score_epochs=2),
-        train_images=48,
-        val_images=16,
-        per_experiment=MappingProxyType({"finetune": changes(epochs=1, score_epochs=1)}),
-        volumes=changes(quarter=12, half=24),
-    ),
-    "pocket": Profile(
-        "EmojiVOC, two CPU cores, no download",
-        # Chosen in pilots before any reference run: the rate and the dropout that a short training of the dense head does best with.
-        changes(epochs=3, width=0.5, lr=2e-4, dropout=0.2, probe_steps=50, score_epochs=1),
-        train_images=4800,
-        val_images=600,
-        per_experiment=MappingProxyType({"finetune": changes(epochs=2, train_images=1200, score_epochs=2, probe_steps=75)}),
-        volumes=changes(quarter=1200, half=2400),
-    ),
-    # Its length was fixed before its first run; all else is as in pocket, but for the scale of pictures that Lite0's weights ask for.
-    "photographs": Profile(
-        "7,591 photographs of VOC 2007, VOC 2012 and COCO at 224 px, CPU or GPU",
-        changes(epochs=4, width=0.5, lr=2e-4, dropout=0.2, probe_steps=50, score_epochs=1, input_scale="own"),
-        per_experiment=MappingProxyType({"finetune": changes(epochs=1, score_epochs=1, probe_steps=75)}),
-        volumes=changes(quarter=1592, half=3185),
-        data=("photographs (VOC 2007, VOC 2012, COCO)", "photographs"),
-        pictures=(6370, 1221),
-    ),
-    "rtx2060": Profile(
-        "Pascal VOC 2012 at 448 px on a 6 GB GPU",
-        changes(image_size=448, epochs=100, precision="16-mixed", probe_steps=500, score_epochs=5, backbone="resnet18"),
-        per_experiment=ON_THE_CARD,
-        volumes=changes(quarter=1429, half=2858),
-        data=("Pascal VOC 2012", "voc"),
-        pictures=(5717, 5823),
-    ),
-}
-
-# The same at the write-up's own length, which is for a GPU: the answer to "a longer training".
-PROFILES["long"] = replace(
-    PROFILES["photographs"],
-    about="the photographs for the write-up's 100 epochs, GPU",
-    base=changes(**PROFILES["photographs"].base | {"epochs": 100, "probe_steps": 500, "score_epochs": 25}),
-    per_experiment=MappingProxyType({}),
-    on="photographs",
-)
 
 # What the write-up's public code does otherwise than the paper, where a key of the configuration can say it.
 RELEASED = changes(
@@ -202,7 +119,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "focal-detached": changes(background="focal-detached"),
             "focal-literal": changes(background="focal-literal"),
             "focal-coupled": changes(background="focal-coupled"),
-            "qfl": changes(background="qfl", confidence_bias=logit(RARE)),
+            "qfl": changes(background="qfl", confidence_bias=math.log(RARE / (1 - RARE))),
             "mse-conv": CONV,
             "focal-conv": changes(**CONV, background="focal"),
             "focal-literal-from-0.3": changes(**LITERAL, confidence_bias=0.3),
@@ -284,13 +201,6 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def profile_of(name: str) -> Profile:
-    """A profile by name. InputError lists those there are."""
-    if name not in PROFILES:
-        raise InputError(f"unknown profile {name!r}; choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
-
-
 def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
     """The whole configuration of an arm. InputError names what does not exist and lists what does."""
     chosen, trial = profile_of(profile), experiment(name)
@@ -304,6 +214,9 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
     """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; photographs have to be there."""
+    from emojivoc import emoji
+    from voc_tree.tree import BASE
+
     chosen = profile_of(profile)
     folder = data_folder(chosen.on or profile)
     if chosen.train_images is None:
@@ -322,12 +235,14 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     return folder
 
 
-def load_data(folder: Path, image_size: int, cache: Path | None = None) -> tuple[VocData, VocData]:
+def load_data(folder: Path, image_size: int, cache: Path | None = None) -> "tuple[VocData, VocData]":
     """The train and val splits of a VOC tree, decoded at a size into the folder `cache` (by default beside the data)."""
+    from yolo_core.data.voc import VocData
+
     return VocData(folder, "train", image_size, cache), VocData(folder, "val", image_size, cache)
 
 
-def profile_data(profile: str, progress: bool = True) -> tuple[VocData, VocData]:
+def profile_data(profile: str, progress: bool = True) -> "tuple[VocData, VocData]":
     """The train and val splits a profile works on, made first where they are not there yet."""
     folder, chosen = prepare_data(profile, progress), PROFILES[profile]
     size = chosen.base.get("image_size", RunConfig.image_size)
@@ -336,7 +251,7 @@ def profile_data(profile: str, progress: bool = True) -> tuple[VocData, VocData]
 
 def training_code() -> str:
     """Hash of the syntax of everything a run's result depends on."""
-    return code_hash(modules("yolo_core.training.train"))
+    return code_hash(modules("yolo_core.training.train", *BUILDERS))
 
 
 def key_of(name: str, arm: str, profile: str, seed: int) -> str:
@@ -344,7 +259,9 @@ def key_of(name: str, arm: str, profile: str, seed: int) -> str:
     return _key(resolve(name, arm, profile, seed), profile, profile_data(profile, progress=False), training_code())
 
 
-def _key(config: RunConfig, profile: str, data: tuple[VocData, VocData], code: str) -> str:
+def _key(config: RunConfig, profile: str, data: "tuple[VocData, VocData]", code: str) -> str:
+    from yolo_core.training.writing import run_key
+
     prints = {"train": data[0].fingerprint, "val": data[1].fingerprint}
     if config.start is not None:
         prints["start"] = _key(resolve(*config.start.split("/"), profile, config.seed), profile, data, code)
@@ -358,27 +275,33 @@ def run(
     seed: int = 0,
     progress: bool = True,
     out: Path | None = None,
-    watch: Callable[[dict[str, pd.DataFrame]], None] | None = None,
+    observer: "type[Observer] | None" = None,
+    live: "Callable[[dict[str, pd.DataFrame]], None] | None" = None,
 ) -> Run:
     """The run of an arm: loaded if it has been trained with this configuration, data and code, else trained, after the run that it
     starts from. Of several processes that ask for it at once, one trains it and the others wait.
 
-    out: train into this folder if it is not there yet, and keep no weights. watch: called with the probe's tables as they grow, or once
-    with those of a run that is loaded.
+    out: train into this folder if it is not there yet, and keep no weights. observer: what watches the training; a run that another one
+    has watched, or this one when its code was another, is trained again. live: called with what it has seen, as that grows.
     """
+    from yolo_core.training.observer import Observer
+    from yolo_core.training.train import train
+
+    seen_by = None if observer is None else code_hash(modules(observer.__module__))
+    observer = observer or Observer
     config, data, code = resolve(name, arm, profile, seed), profile_data(profile, progress), training_code()
     key = _key(config, profile, data, code)
     folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
     with alone(folder):
-        if (folder / "record.json").exists():
-            found = read_run(folder)
-            if watch is not None:
-                watch({table: found.table(table) for table in (("conflict",) if config.anchor_free else ("terms", "cells"))})
-            return found
-        if out is not None and (out / "record.json").exists() and (found := read_run(out)).record["key"] == key:
-            return found  # trained, and not yet stored where it belongs
-        start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress)
-        return train(config, *data, out or folder, code=code, start=start, progress=progress, keep_weights=out is None, watch=watch)
+        for place in (folder, out):  # in `out`: trained, and not yet stored where it belongs
+            if place is not None and (place / "record.json").exists():
+                found = read_run(place)
+                if found.record["key"] == key and seen_by in (None, found.record.get("observer")):
+                    observer(live).loaded(found)
+                    return found
+        start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress, observer=observer)
+        options = {"code": code, "start": start, "progress": progress, "keep_weights": out is None}
+        return train(config, *data, out or folder, observer=observer(live), **options)
 
 
 def finished(profile: str) -> list[Run]:

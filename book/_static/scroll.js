@@ -2,11 +2,17 @@
 // outputs, and only after the window has changed; here also for tables and mathematics, and from the start. Each box is looked at whenever
 // its size changes, which includes its mathematics being typeset.
 {
+  const fade = (box) => // its right edge: book.css
+    box.classList.toggle("more-right", getComputedStyle(box).overflowX !== "visible" && box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
   const look = (box) => {
     const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
     if (scrolls) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
+    fade(box);
   };
   const sizes = new ResizeObserver((changed) => changed.forEach(({ target }) => look(target)));
-  document.querySelectorAll("article :is(pre, .cell_output, .output, .pst-scrollable-table-container, div.math)").forEach((box) => sizes.observe(box));
+  document.querySelectorAll("article :is(pre, .cell_output, .output, .pst-scrollable-table-container, div.math)").forEach((box) => {
+    sizes.observe(box);
+    box.addEventListener("scroll", () => fade(box), { passive: true });
+  });
 }

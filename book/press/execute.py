@@ -20,18 +20,21 @@ from book.press.notebook import numbers_of, output, run_notebook, stopped
 from book.press.side_by_side import side_by_side
 from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
+from groundwork.environment import versions
 from groundwork.paths import ROOT
 from groundwork.strict_json import write_json
-from groundwork.versions import versions
 
 SHOWN = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "matplotlib", "plotly", "papermill", "jupyter-book")
 
 
-def execute(notebooks: list[str], profile: str, out: Path, prepare: Callable[[str], object], root: Path = ROOT) -> dict[str, dict]:
+def execute(
+    notebooks: list[str], profile: str, out: Path, prepare: Callable[[str], object], root: Path = ROOT, reading: bool = False
+) -> dict[str, dict]:
     """Bring `out/notebooks/*.ipynb` up to date and return the execution record, by notebook, as in `out/execution.json`.
 
     `notebooks` are paths relative to `root`. If any has to run, `prepare(profile)` first sees to the data. Kernels start in `root`,
-    with YOLO_PROFILE and YOLO_NUMBERS set, and get the parameter `profile`; those that took longest last time come first. Raises the
+    with YOLO_PROFILE and YOLO_NUMBERS set, and YOLO_READ where committed runs are read instead of trained, and get the parameter `profile`;
+    those that took longest last time come first. Raises the
     ExecutionError of the first cell that fails, after the notebooks that were running beside it have ended; what ran well is kept, so
     the next call goes on from there.
     """
@@ -47,13 +50,13 @@ def execute(notebooks: list[str], profile: str, out: Path, prepare: Callable[[st
         stale = [name for name in stale if not _done(record.get(name, {}), keys[name], data, out, name)]
     if stale:
         longest_first = sorted(stale, key=lambda name: -record.get(name, {}).get("seconds", inf))
-        for name, seconds in _run(longest_first, profile, out, root):
+        for name, seconds in _run(longest_first, profile, out, root, reading):
             record[name] = {"key": keys[name], "data": data, "seconds": round(seconds, 1), **_circumstances()}
             write_json(journal, {name: record[name] for name in notebooks if name in record})
     return {name: record[name] for name in notebooks}
 
 
-def _run(names: list[str], profile: str, out: Path, root: Path) -> Iterator[tuple[str, float]]:
+def _run(names: list[str], profile: str, out: Path, root: Path, reading: bool) -> Iterator[tuple[str, float]]:
     """Run notebooks and tell of each; yields (notebook, seconds) of those that end well. Raises the first failure once all have ended."""
     most, threads = shares()
     failure = None
@@ -61,13 +64,13 @@ def _run(names: list[str], profile: str, out: Path, root: Path) -> Iterator[tupl
     def calls() -> Iterator[tuple[str, Callable[[], float]]]:
         for name in names:
             print(f"{name}: begun", flush=True)
-            yield name, partial(run_notebook, name, profile, out, root, threads)
+            yield name, partial(run_notebook, name, profile, out, root, threads, reading)
 
     for count, (name, outcome) in enumerate(side_by_side(calls(), most), start=1):
         if isinstance(outcome, Exception):
             print(f"{name}: failed; no other is begun", flush=True)
             if isinstance(outcome, ChildProcessError):
-                outcome = stopped(name, f": {outcome}; was there too little memory?", profile)
+                outcome = stopped(name, f": {outcome}; was there too little memory?", profile, reading)
             failure = failure or outcome
         else:
             print(f"{name}: done in {clock(outcome)} ({count}/{len(names)})", flush=True)

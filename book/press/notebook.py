@@ -1,6 +1,6 @@
 """One notebook, run by papermill.
 
-Inside: `run_notebook`, `ExecutionError`, `output` and `numbers_of` (where what it makes lies).
+Inside: `run_notebook`, `ExecutionError`, `command` (that builds a book), `output` and `numbers_of` (where what it makes lies).
 
 Its outputs replace the earlier ones only when every cell has succeeded.
 """
@@ -23,9 +23,14 @@ class ExecutionError(RuntimeError):
     """A notebook stopped: which, at which cell, with what error, and the command that runs it again."""
 
 
-def stopped(name: str, what: str, profile: str) -> ExecutionError:
-    """The one sentence that `make book` says of a notebook that stopped."""
-    return ExecutionError(f"{name}{what}. Run it again with: make book PROFILE={profile}")
+def stopped(name: str, what: str, profile: str, reading: bool = False) -> ExecutionError:
+    """The one sentence that a build says of a notebook that stopped."""
+    return ExecutionError(f"{name}{what}. Run it again with: {command(profile, reading)}")
+
+
+def command(profile: str, reading: bool = False) -> str:
+    """What builds the book of a profile, or the one that is read."""
+    return "make read" if reading else f"make book PROFILE={profile}"
 
 
 def output(out: Path, name: str) -> Path:
@@ -38,11 +43,12 @@ def numbers_of(out: Path, name: str) -> Path:
     return out / "numbers" / Path(name).with_suffix("").as_posix().replace("/", "-")
 
 
-def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int) -> float:
+def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int, reading: bool = False) -> float:
     """Run one notebook; on success move its outputs and its numbers into place, and return the seconds it took.
 
-    `threads`: how many its computations use. For a process of its own: sets environment variables, which the kernel takes over. Raises
-    ExecutionError at the first cell that fails, and lays the notebook as it stood then under `out/failed`.
+    `threads`: how many its computations use. `reading`: it shows committed runs, and trains none. For a process of its own: sets
+    environment variables, which the kernel takes over. Raises ExecutionError at the first cell that fails, and lays the notebook as it
+    stood then under `out/failed`.
     """
     target, numbers = output(out, name), numbers_of(out, name)
     draft, fresh = target.with_name(f".{target.name}"), numbers.with_name(f".{numbers.name}")
@@ -52,6 +58,7 @@ def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int) -
     os.environ |= {
         "YOLO_PROFILE": profile,
         "YOLO_NUMBERS": str(fresh),
+        "YOLO_READ": str(int(reading)),  # trial/page.py asks for it
         "OMP_NUM_THREADS": str(threads),  # torch, MKL and OpenBLAS ask for it
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one of the same name in the home folder
         "JUPYTER_PLATFORM_DIRS": "1",
@@ -70,7 +77,7 @@ def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int) -
         failed.parent.mkdir(parents=True, exist_ok=True)
         if draft.exists():
             draft.replace(failed)
-        raise stopped(name, _what(error), profile) from error
+        raise stopped(name, _what(error), profile, reading) from error
     seconds = time.monotonic() - started
     _clean(draft)
     shutil.rmtree(numbers, ignore_errors=True)

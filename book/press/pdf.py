@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwrigh
 from pypdf import PdfWriter
 
 from book.press import publish
+from book.press.notebook import command
 from groundwork.errors import InputError, writing
 from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT
@@ -87,10 +88,10 @@ def opened(playwright: Playwright, flags: Sequence[str] = FLAGS) -> Browser:
 
 
 def write_pdf(profile: str) -> Path:
-    """Print the built book of a profile to `_build/<profile>/book.pdf`. InputError if it has not been built."""
+    """Print the built book of a profile, or the one that is `read`, to `_build/<profile>/book.pdf`. InputError if it has not been built."""
     html = BUILD / profile / "html"
     if not (html / "index.html").exists():
-        raise InputError(f"{html}: the book is not there; run `make book PROFILE={profile}` first")
+        raise InputError(f"{html}: the book is not there; run `{command(profile, profile == 'read')}` first")
     with alone(html.parent, busy=f"{html.parent}: a build is at work there; this waits for it"):
         return print_pages(html, [Path(page).with_suffix(".html").as_posix() for page in publish.pages(ROOT)], html.parent / "book.pdf")
 

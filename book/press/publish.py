@@ -1,11 +1,11 @@
-"""The book, from sources to pages: `make book` calls `main`.
+"""The book, from sources to pages: `make book` and `make read` call `main`.
 
 Inside: `build` (stage, run the notebooks, gather the numbers, build strict HTML), `main` (the same with messages and an
 exit status), `PublishError`.
 
-Everything a profile produces lies under `_build/<profile>`: `notebooks/` as executed, `numbers/`, `execution.json`,
-`drawn/`, `src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`. A step whose inputs
-have not changed is passed over; a step that fails leaves the last good pages where they were.
+Everything a profile produces lies under `_build/<profile>`, and what `make read` does under `_build/read`: `notebooks/` as executed,
+`numbers/`, `execution.json`, `drawn/`, `src/` (what Sphinx reads: sources and products side by side, never in the checkout) and `html/`.
+A step whose inputs have not changed is passed over; a step that fails leaves the last good pages where they were.
 """
 
 import json
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import files as files_of
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,8 @@ from groundwork.paths import BUILD, ROOT, runs_folder
 from groundwork.strict_json import write_json
 
 # Copied to where Sphinx reads. The package is there so that a page can show the line that computes its equation.
-STAGED = ("_config.yml", "_toc.yml", "book", *PACKAGES[:-1], "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
+ROOMS = tuple(package for package in PACKAGES if "." not in package)
+STAGED = ("_config.yml", "_toc.yml", "book", *ROOMS, "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
 UNWANTED = shutil.ignore_patterns("__pycache__", ".*", "*.ipynb")
 
 
@@ -38,34 +40,42 @@ class PublishError(RuntimeError):
     """The pages could not be built: what is wrong and where the log is."""
 
 
-def main(profile: str = "pocket") -> int:
-    """Build the book, say where it is and how long it took; 0, or 1 after one sentence on what went wrong. InputError is the caller's."""
-    started, before = time.monotonic(), _so_far(profile)
+def main(profile: str = "pocket", reading: bool = False) -> int:
+    """Build the book, say where it is and how long it took; 0, or 1 after one sentence on what went wrong. InputError is the caller's.
+
+    reading: from committed records, without training."""
+    started, folder = time.monotonic(), BUILD / _name(profile, reading)
+    before = _so_far(folder)
     try:
-        index = build(profile)
+        index = build(profile, reading=reading)
     except (ExecutionError, PublishError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     seconds = time.monotonic() - started
-    _leave(profile, seconds, before)
+    _leave(folder, seconds, before)
     print(f"{index}\n{clock(seconds)}")
     return 0
 
 
-def _so_far(profile: str) -> tuple[dict[str, dict], int]:
+def _name(profile: str, reading: bool) -> str:
+    """What the folder of a book is called in _build."""
+    return "read" if reading else profile
+
+
+def _so_far(folder: Path) -> tuple[dict[str, dict], int]:
     """What execute.py has noted of each notebook, and how many runs are finished."""
-    file = BUILD / profile / "execution.json"
+    file = folder / "execution.json"
     journal = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return journal, len(list(runs_folder().glob("*/record.json")))
 
 
-def _leave(profile: str, seconds: float, before: tuple[dict[str, dict], int]) -> None:
+def _leave(folder: Path, seconds: float, before: tuple[dict[str, dict], int]) -> None:
     """Note how long a build took in which anything ran, and how much that was, in `built.json`: bench.py tells it."""
-    journal, runs = _so_far(profile)
+    journal, runs = _so_far(folder)
     ran = sum(entry != before[0].get(name) for name, entry in journal.items())
     if ran:
         left = {"seconds": round(seconds, 1), "notebooks": len(journal), "ran": ran, "trained": runs - before[1]}
-        write_json(BUILD / profile / "built.json", left)
+        write_json(folder / "built.json", left)
 
 
 # The next two import torch, which takes seconds that a build of what has not changed can do without.
@@ -81,20 +91,23 @@ def prepare(profile: str) -> None:
     experiments.profile_data(profile)
 
 
-def conclude(profile: str) -> dict[str, dict]:
-    """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and by those of this build.
-    Its picture is drawn into the profile's folder `drawn`."""
-    from trial.figures import forest
-    from trial.register import card, reference, register_page, released, verdicts
+def conclude(profile: str, reading: bool = False) -> dict[str, dict]:
+    """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and, unless they are all that is
+    read, by those of this build. Its picture is drawn into the book's folder `drawn`."""
+    from trial.figures import forest, readings
+    from trial.register import card, committed, register_cards, register_page, released, verdicts
     from yolo_core import experiments
 
-    judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
-    own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
-    runs = {register_page.short(experiments.profile_of(name).data[0]): reference.stored(name) for name in reference.JUDGED}
-    forest.write(_made(BUILD / profile / "drawn"), judged)
+    judged = [finding for name in committed.JUDGED for finding in committed.findings(name)]
+    ours = [] if reading else experiments.finished(profile)
+    own = verdicts.register((run.record for run in ours), experiments.profile_of(profile).data[0])
+    runs = {register_page.short(experiments.profile_of(name).data[0]): committed.stored(name) for name in committed.JUDGED}
+    forest.write(_made(BUILD / _name(profile, reading) / "drawn"), judged)
     return {
         "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
-        | {"forest": forest.html(judged), "released": released.table(runs)},
+        | {"forest": forest.html(judged), "released": released.table(runs), "cards": register_cards.cards(judged)}
+        | {"four": register_cards.four(judged), "length": register_cards.length(runs)},
+        "readings": {"figure": readings.html()},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),
         "card": card.told(),
@@ -117,31 +130,36 @@ def build(
     out: Path | None = None,
     root: Path = ROOT,
     prepare: Callable[[str], object] = prepare,
-    conclude: Callable[[str], dict[str, dict]] = conclude,
+    conclude: Callable[..., dict[str, dict]] = conclude,
+    reading: bool = False,
 ) -> Path:
-    """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html.
+    """Bring the profile's book up to date under `out` (default `_build/<profile>`); return the path of its index.html. `reading`: from
+    committed records, without training (under `_build/read`).
 
     Raises InputError for a profile that does not exist or a table of contents that names missing pages, ExecutionError for a notebook
     that fails, PublishError for pages that Sphinx has a warning about. Of several builds of a profile at once one works and the others
     wait.
     """
-    out = out or root / "_build" / profile
+    out = out or root / "_build" / _name(profile, reading)
+    conclude = partial(conclude, reading=True) if reading else conclude
     notebooks = [page for page in pages(root) if page.endswith(".ipynb")]
     if not out.exists():  # a first build: nothing is made, a lock's file neither, for a profile that there is none of
         from yolo_core.experiments import profile_of
 
         profile_of(profile)
     with alone(out, busy=f"{out}: another build is at work there; this one waits for it"):
-        record = execute(notebooks, profile, out, prepare, root)
-        _conclude(profile, record, out, root, conclude)
+        record = execute(notebooks, profile, out, prepare, root, reading)
+        _conclude(profile, record, out, root, conclude, reading)
         _stage(notebooks, out, root)
         return _html(out)
 
 
-def _conclude(profile: str, record: dict[str, dict], out: Path, root: Path, conclude: Callable[[str], dict[str, dict]]) -> None:
+def _conclude(
+    profile: str, record: dict[str, dict], out: Path, root: Path, conclude: Callable[[str], dict[str, dict]], reading: bool = False
+) -> None:
     """Write the numbers of the whole build: about itself, and, where runs or code have changed, what `conclude` has to say."""
     folder, stamp = _made(out / "numbers"), out / "concluded.sha256"
-    write_json(folder / "build.json", _report(profile, record))
+    write_json(folder / "build.json", _report(profile, record, reading))
     code = code_hash(modules("book.press.publish"))
     judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
     judged += (root / "records" / "card").glob("*.json")
@@ -238,12 +256,14 @@ def _complaints(log: str, source: Path) -> str:
     return "\n".join([line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)] or lines[-15:])
 
 
-def _report(profile: str, record: dict[str, dict]) -> dict[str, object]:
+def _report(profile: str, record: dict[str, dict], reading: bool = False) -> dict[str, object]:
     """What the status page says of this build, ready to print: {{ build.profile }}, {{ build.notebooks }} (a table), ..."""
     rows = [f"| [](/{name}) | {entry['executed']} | {clock(entry['seconds'])} |" for name, entry in record.items()]
     latest = max(record.values(), key=lambda entry: entry["executed"], default={"python": "", "system": "", "packages": {}})
+    how = "read from the committed records: nothing was trained, and `make book` replicates it" if reading else "its own runs trained here"
     return {
         "profile": profile,
+        "how": how,
         "python": latest["python"],
         "system": latest["system"],
         "time": clock(sum(entry["seconds"] for entry in record.values())),

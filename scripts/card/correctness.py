@@ -23,11 +23,12 @@ from card.steps import first_steps
 from torch import Tensor
 
 from trial.register import canary
+from trial.watch import train
 from yolo_core import experiments
 from yolo_core.data.voc import VocData, loader
 from yolo_core.training import compilation
 from yolo_core.training.config import RunConfig
-from yolo_core.training.train import Training, train
+from yolo_core.training.step import Training
 
 PLAIN = {"dropout": 0.0, "cache_features": False}  # nothing is drawn at random on the device, and the backbone runs
 
@@ -41,8 +42,9 @@ def as_on_the_cpu(config: RunConfig, data: VocData) -> dict[str, Any]:
     """Losses of the first steps and the probes' gradients at the very first, on the card and on the CPU, in float32."""
     config = replace(config, probe_steps=1)
     (here, run), (there, cpu) = first_steps(config, data), first_steps(config, data, device=torch.device("cpu"))
-    table = (lambda r: r.conflict.table()[["box", "score"]]) if config.anchor_free else (lambda r: r.probe.tables()["terms"][["norm"]])
-    felt, wanted = (table(r)[: len(table(r)) // len(here)].to_numpy() for r in (run, cpu))
+    name, columns = ("conflict", ["box", "score"]) if config.anchor_free else ("terms", ["norm"])
+    tables = [run.observer.tables()[name][columns] for run in (run, cpu)]
+    felt, wanted = (table[: len(table) // len(here)].to_numpy() for table in tables)
     gradients = float(np.abs(felt - wanted).max() / np.abs(wanted).max())
     verdict = canary.compare({"digest": "cpu", "losses": there}, {"digest": "card", "losses": here})
     return {"passed": verdict != "changed" and gradients < 1e-3, "losses_apart": _apart(here, there), "gradients_apart": gradients}

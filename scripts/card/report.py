@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from on_a_card import PARTS, note
 
+from groundwork.environment import environment
 from trial.planner.memory import GIB
-from yolo_core.training.records import environment
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

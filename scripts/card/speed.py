@@ -54,7 +54,7 @@ def our_loop(config: RunConfig, steps: int) -> Callable[[], None]:
 
     def several() -> None:
         for _ in range(steps):
-            run.step(images, targets, len(images), None)
+            run.step(images, targets, len(images))
         wait()
 
     return several

@@ -12,9 +12,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from trial.register import canary
+from trial.watch import Instruments
 from yolo_core.data.voc import VocData, loader
 from yolo_core.training.config import RunConfig
-from yolo_core.training.train import Training, make_fabric
+from yolo_core.training.step import Training
+from yolo_core.training.train import make_fabric
 
 
 def wait() -> None:
@@ -26,7 +28,7 @@ def training(config: RunConfig, steps: int, device: torch.device = DEVICE) -> Tr
     """A training at its start, the same weights on every device."""
     torch.manual_seed(config.seed)
     fabric = make_fabric(config.precision) if device == DEVICE else Fabric(accelerator="cpu", devices=1)
-    run = Training(config, fabric, None)
+    run = Training(config, fabric, None, Instruments())
     run.schedule(steps)
     run.model.train()
     return run
@@ -36,7 +38,7 @@ def first_steps(config: RunConfig, data: VocData, steps: int = 3, device: torch.
     """The losses of a training's first steps on a split, and where it stands then."""
     run, losses = training(config, steps, device), []
     for images, targets in islice(loader(data, config.effective_batch, shuffle=True, seed=config.seed), steps):
-        logged = run.step(images, targets, len(images), None)
+        logged = run.step(images, targets, len(images))
         losses.append(sum(value for name, value in logged.items() if name in canary.TERMS))
         run.rate.step()
         run.progress.step += 1
@@ -58,6 +60,6 @@ def epoch_of(run: Training, data: VocData, epoch: int) -> float:
         images = images.to(DEVICE, non_blocking=True)
         wait()
         waited += time.perf_counter() - before
-        run.step(images, targets, len(images), None)
+        run.step(images, targets, len(images))
         before = time.perf_counter()
     return waited

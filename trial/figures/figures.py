@@ -17,15 +17,18 @@ import pandas as pd
 import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor
 
 from emojivoc.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from trial.register.register_page import answer, by_claim, html_badge, short
-from yolo_core.data.voc import CLASSES
+from voc_tree.annotation import CLASSES
 
 INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
+EITHER = "#767b88"  # legible on white and on black
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 WIDTH = 7.2  # inches: the text column
@@ -61,7 +64,16 @@ mpl.rcParams.update(
 
 
 def show(figure: Figure, description: str) -> None:
-    """Display a figure with what it shows in words, for readers who cannot see it, and close it."""
+    """Display a figure with what it shows in words, for readers who cannot see it, and close it.
+
+    A plot stands on white paper, which a dark page inverts. Pictures keep their colours there (a cell with the tag `pictures`): around them
+    there is no paper, and letters are grey, to be read on white and on black.
+    """
+    if any(image.get_array().ndim == 3 for image in figure.findobj(AxesImage)):
+        figure.set_facecolor("none")
+        for text in figure.findobj(Text):
+            if mpl.colors.same_color(text.get_color(), INK):
+                text.set_color(EITHER)
     display(figure, metadata={"image/png": {"alt": description}})
     plt.close(figure)
 
@@ -169,7 +181,7 @@ def loss_curves(curves: pd.DataFrame, window: int = 25) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
     for name in ("box", "object", "background", "class"):
         axes.plot(curves["step"], curves[name].rolling(window, min_periods=1).mean(), label=name)
-    axes.set(yscale="log", xlabel="step", ylabel="loss an image")
+    axes.set(yscale="log", xlabel="step", ylabel="loss per image")
     legend_below(axes)
     return figure
 
@@ -272,7 +284,7 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
         left.plot(x, [c["map"] for c in cuts.values()], marker=marker, ms=4, label=arm)
         right.plot(x, [c["false_per_image"] for c in cuts.values()], marker=marker, ms=4, label=arm)
     left.set(xscale="log", xlabel="score at least", ylabel="mAP@.5", ylim=(0, None))
-    right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives an image")
+    right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives per image")
     legend_below(left)
     return figure
 
@@ -280,10 +292,10 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
 def overlay(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
     """Two data sets over each other: objects an image, size, aspect ratio, centres, objects a cell; in shares of their own totals."""
     panels = (
-        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects an image"),
+        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects per image"),
         ("sizes", SIZE_EDGES, "size, √share of picture"),
         ("aspects", ASPECT_EDGES, "ln(width / height)"),
-        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects a cell"),
+        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects per cell"),
         ("centre_x", CENTRE_EDGES, "centre, x"),
         ("centre_y", CENTRE_EDGES, "centre, y"),
     )

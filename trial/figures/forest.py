@@ -25,6 +25,7 @@ from groundwork.paths import ROOT
 from trial.figures.figures import INK, MUTED
 from trial.register.claims import Claim
 from trial.register.comparisons import MARKS
+from trial.register.measures import group_of
 from trial.register.register_page import by_claim, by_data, short
 from trial.register.verdicts import Finding
 
@@ -41,15 +42,6 @@ KEY = (
     f"Pale and clear of 0: too few seeds yet. An arrow: beyond {EDGE:g}. "
     "† Threshold 0: the unit is half the interval. ‡ A range is claimed: from its nearer end."
 )
-GROUPS = {
-    "C1": "Baseline",
-    "C2": "Focal loss",
-    "C3": "Transfer",
-    "C4": "Fine-tuning",
-    "P": "The published figures",
-    "H": "Memory and accumulation",
-    "R": "YOLOv8's ideas",
-}
 
 
 @dataclass(frozen=True)
@@ -87,11 +79,6 @@ def mark(finding: Finding) -> Mark:
     at = distance(claim, finding.effect, unit)
     ends = [distance(claim, end, unit) for end in finding.interval or (finding.effect,)]
     return Mark(*said, at, min(at, *ends), max(at, *ends))
-
-
-def group_of(claim: Claim) -> str:
-    """The heading under which a claim stands."""
-    return next(title for start, title in GROUPS.items() if claim.id.startswith(start))
 
 
 @dataclass(frozen=True)

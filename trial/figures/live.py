@@ -16,7 +16,7 @@ class Live:
     """Gradient norms as they are felt, redrawn in place at every look of the probe: of each loss term, beside the background gradient of
     each cell; or, of a detector at points, of boxes and of scores on the layers they share, beside the cosine between the two.
 
-    Pass it to `experiments.run(..., watch=Live("focal"))`. A run that is loaded instead of trained is drawn once, as it ended.
+    Pass it to `watch.run(..., live=Live("focal"))`. A run that is loaded instead of trained is drawn once, as it ended.
     """
 
     def __init__(self, title: str) -> None:

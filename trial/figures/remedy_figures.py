@@ -17,14 +17,14 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 from torchvision.ops import complete_box_iou_loss
 
+from anchor_free.assign import Assignment
+from anchor_free.point_loss import distribution_focal, squared_box
+from anchor_free.points import Points, Truth
 from trial.figures.figures import BLUE, CYCLE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, WIDTH, draw_objects, legend_below
-from yolo_core.detector.assign import Assignment
+from trial.instruments.error_types import KINDS
 from yolo_core.detector.boxes import paired_iou
-from yolo_core.detector.errors import KINDS
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import quality_focal
-from yolo_core.detector.point_loss import distribution_focal, squared_box
-from yolo_core.detector.points import Points, Truth
 
 # What is found, what is found wrongly, what is not found.
 COLOURS = dict(zip(KINDS, (GREEN, SKY, ORANGE, BLUE, PURPLE, MUTED, RED), strict=True))
@@ -192,30 +192,39 @@ def live_conflict(looks: pd.DataFrame, title: str) -> Figure:
 
 
 def error_bars(found: Mapping[str, Mapping[str, int]], images: int) -> Figure:
-    """A bar a detector: its detections by kind and the objects that none of them found, an image."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.4 * len(found)))
-    left = np.zeros(len(found))
-    for kind in KINDS:
-        counts = np.array([kinds[kind] / images for kinds in found.values()])
-        axes.barh(list(found), counts, 0.65, left=left, color=COLOURS[kind], label=kind)
-        left += counts
-    axes.invert_yaxis()
-    axes.set(xlabel="an image")
-    axes.grid(axis="y", visible=False)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(KINDS), fontsize=8.5, handlelength=1)
+    """A bar per detector. Left, the objects: found, and missed. Right, the false detections by kind. Both per image."""
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 1.2 + 0.4 * len(found)), sharey=True)
+    mistakes = [kind for kind in KINDS if kind not in OF_OBJECTS]
+    for axes, kinds, label in zip(panels, (OF_OBJECTS, mistakes), ("objects per image", "false detections per image"), strict=True):
+        left = np.zeros(len(found))
+        for kind in kinds:
+            counts = np.array([counted[kind] / images for counted in found.values()])
+            axes.barh(list(found), counts, 0.65, left=left, color=COLOURS[kind], label=kind)
+            left += counts
+        axes.set(xlabel=label)
+        axes.grid(axis="y", visible=False)
+    panels[0].invert_yaxis()
+    handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
+    figure.legend(handles, [*OF_OBJECTS, *mistakes], loc="outside lower center", ncols=len(KINDS), fontsize=8.5, handlelength=1)
     return figure
 
 
+OF_OBJECTS = ("true", "missed")  # of errors.KINDS
+
+
 def class_dots(values: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
-    """AP of every class, a row a class, a colour a detector: each of its runs a dot, their mean a bar. Rows by the last detector's mean."""
+    """AP of every class, a row per class: a shape per detector, at the mean over its runs, and a line from the least to the greatest. Rows by
+    the last detector's mean."""
     means = {name: pd.DataFrame(runs).mean() for name, runs in values.items() if runs}
     order = list(means)[-1] if means else None
     classes = list(means[order].sort_values(ascending=False).index) if means else []
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.24 * max(1, len(classes))))
+    if means:
+        table = pd.DataFrame(means).reindex(classes)
+        axes.hlines(range(len(classes)), table.min(axis=1), table.max(axis=1), color="#d5d8e0", lw=2, zorder=1)
     for (name, mean), colour, marker in zip(means.items(), CYCLE, "osD^vP", strict=False):
-        for run in values[name]:
-            axes.plot([run.get(c, np.nan) for c in classes], range(len(classes)), marker, color=colour, ms=4, alpha=0.45, mew=0)
-        axes.plot(mean.reindex(classes), range(len(classes)), "|", color=colour, ms=11, mew=2.4, label=f"{name} (n = {len(values[name])})")
+        last = {} if name == order else {"mfc": "white", "mew": 1.3}
+        axes.plot(mean.reindex(classes), range(len(classes)), marker, color=colour, ms=5.5, label=f"{name} (n = {len(values[name])})", **last)
     axes.set(yticks=range(len(classes)), yticklabels=classes, xlabel="AP@.5, val", xlim=(0, None))
     axes.invert_yaxis()
     if means:

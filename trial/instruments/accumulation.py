@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from anchor_free.point_loss import PointLoss
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector, batchnorms
-from yolo_core.detector.point_loss import PointLoss
 
 
 def gradient(

@@ -18,13 +18,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anchor_free.point_loss import PointLoss
 from groundwork.errors import InputError
 from trial.instruments.probes import NoiseProbe
 from yolo_core.data.augment import MARGIN, Mosaic
 from yolo_core.data.voc import Batch, VocData, loader
 from yolo_core.detector.loss import YoloLoss
 from yolo_core.detector.model import Detector, batchnorms
-from yolo_core.detector.point_loss import PointLoss
 from yolo_core.training.scoring import to_float
 
 MICRO_BATCHES = (2, 16)
@@ -82,10 +82,13 @@ def measure(
 
 
 def factors(measured: pd.DataFrame) -> pd.DataFrame:
-    """As how many times as large a batch mosaics act, a row a micro-batch, from what `measure` has found: `gradient` by the trace of
-    its covariance, `batchnorm_mean` and `batchnorm_variance` by their squared spreads. 1 where they simulate nothing; see eq-simulated."""
-    pairs = measured.pivot(index="micro_batch", columns="mosaic", values=["gradient_spread", "mean_spread", "variance_spread"])
-    ratios = {name: pairs[name][False] / pairs[name][True] for name in ("gradient_spread", "mean_spread", "variance_spread")}
+    """As how many times as large a batch mosaics act, a row a micro-batch, from what
+    `measure` has found: `gradient` by the trace of its covariance, `batchnorm_mean` and
+    `batchnorm_variance` by their squared spreads (eq-simulated). 1 where they simulate
+    nothing."""
+    spreads = ["gradient_spread", "mean_spread", "variance_spread"]
+    pairs = measured.pivot(index="micro_batch", columns="mosaic", values=spreads)
+    ratios = {name: pairs[name][False] / pairs[name][True] for name in spreads}
     found = {
         "gradient": ratios["gradient_spread"],
         "batchnorm_mean": ratios["mean_spread"] ** 2,

@@ -8,6 +8,7 @@ In half precision it looks through the same factor as the backward pass (precisi
 a look at gradients that overflow is not written down.
 """
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -17,8 +18,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from anchor_free.point_loss import PointLoss
 from yolo_core.detector.loss import YoloLoss
-from yolo_core.detector.point_loss import PointLoss
 
 STARVED = 0.1  # of the squared error's gradient
 
@@ -78,8 +79,9 @@ class GradientProbe:
 
     def _reading(self, background: str) -> YoloLoss:
         """The run's own loss with another background term."""
-        loss = self.loss
-        return YoloLoss(background, loss.lambda_coord, loss.lambda_noobj, loss.gamma, grid=loss.grid, spare_noobj=loss.spare_noobj)
+        other = copy.copy(self.loss)
+        other.background = background
+        return other
 
     def _observe_cells(self, step: int, outputs: Tensor, target: Tensor, gradient: Tensor) -> None:
         parts, slopes = self.grid.split(outputs.detach()), self.grid.split(gradient)
@@ -231,8 +233,10 @@ class ConflictProbe:
         weights = [p for p in shared.parameters() if p.requires_grad]
         sides = (("box", "distribution"), ("object", "background"))
         values = (factor * sum(terms[n] for n in names if n in terms) for names in sides)
-        box, score = (torch.cat([g.flatten() for g in torch.autograd.grad(v, weights, retain_graph=True)]) / factor for v in values)
-        row = {"cosine": torch.nn.functional.cosine_similarity(box, score, dim=0), "box": box.norm(), "score": score.norm()}
+        gradients = (torch.autograd.grad(value, weights, retain_graph=True) for value in values)
+        box, score = (torch.cat([g.flatten() for g in found]) / factor for found in gradients)
+        cosine = torch.nn.functional.cosine_similarity(box, score, dim=0)  # eq-conflict
+        row = {"cosine": cosine, "box": box.norm(), "score": score.norm()}
         row = {name: value.item() for name, value in row.items()}
         if all(math.isfinite(value) for value in row.values()):
             self._rows.append({"step": step, **row})

@@ -33,6 +33,7 @@ class Reading:
 
 
 def _flat(gamma: float, at_zero_gamma: float) -> float:
+    """A curvature that the factor |c|^gamma takes to 0 (eq-curvature)."""
     return at_zero_gamma if gamma == 0 else 0.0
 
 
@@ -58,14 +59,17 @@ READINGS: dict[str, Reading] = {
     "focal-literal": Reading(
         "λ |1 − c|^γ c²",
         lambda c, gamma, lam: lam * np.abs(1 - c) ** gamma * c**2,  # eq-literal
-        lambda c, gamma, lam: lam * np.abs(1 - c) ** (gamma - 1) * np.sign(1 - c) * c * (2 * (1 - c) - gamma * c),
+        lambda c, gamma, lam: (  # eq-literal-gradient
+            lam * np.abs(1 - c) ** (gamma - 1) * np.sign(1 - c) * c * (2 * (1 - c) - gamma * c)
+        ),
         lambda gamma, lam: 2 * lam,
     ),
 }
 
 
 def focal_to_mse(c: Number, gamma: float) -> Number:
-    """How many times the focal gradient is the squared error's: (gamma + 2) / 2 |c|^gamma (eq-ratio)."""
+    """How many times the focal gradient is the squared error's: (gamma + 2) / 2 |c|^gamma
+    (eq-ratio)."""
     return (gamma + 2) / 2 * np.abs(c) ** gamma
 
 
@@ -74,31 +78,58 @@ def _pace(reading: Decaying, gamma: float, lam: float) -> float:
     return {"focal": (gamma + 2) * lam, "focal-detached": 2 * lam}[reading]
 
 
-def flow(reading: Decaying, c0: float, t: Number, gamma: float = 2.0, lam: float = 0.5) -> Number:
-    """c at time t, from c0 > 0: exponential for the squared error (eq-flow-mse), algebraic for the focal losses (eq-flow-focal)."""
+def flow(
+    reading: Decaying,
+    c0: float,
+    t: Number,
+    gamma: float = 2.0,
+    lam: float = 0.5,
+) -> Number:
+    """c at time t, from c0 > 0: exponential for the squared error (eq-flow-mse),
+    algebraic for the focal losses (eq-flow-focal)."""
     if reading == "mse" or gamma == 0:
         return c0 * np.exp(-2 * lam * np.asarray(t))
     return (c0**-gamma + gamma * _pace(reading, gamma, lam) * np.asarray(t)) ** (-1 / gamma)
 
 
-def time_to_fall(reading: Decaying, c0: float, c1: float, gamma: float = 2.0, lam: float = 0.5) -> float:
+def time_to_fall(
+    reading: Decaying,
+    c0: float,
+    c1: float,
+    gamma: float = 2.0,
+    lam: float = 0.5,
+) -> float:
     """The time the flow takes from c0 down to c1, 0 < c1 <= c0 (eq-time)."""
     if reading == "mse" or gamma == 0:
         return math.log(c0 / c1) / (2 * lam)
     return (c1**-gamma - c0**-gamma) / (gamma * _pace(reading, gamma, lam))
 
 
-def floor_under_drive(reading: Decaying, drive: float, gamma: float = 2.0, lam: float = 0.5) -> float:
-    """Where c rests when shared weights push it up with a constant gradient `drive` >= 0 (eq-floor-drive): gradient(c) = drive."""
+def floor_under_drive(
+    reading: Decaying,
+    drive: float,
+    gamma: float = 2.0,
+    lam: float = 0.5,
+) -> float:
+    """Where c rests when shared weights push it up with a constant gradient `drive` >= 0
+    (eq-floor-drive): gradient(c) = drive."""
     if reading == "mse":
         return drive / (2 * lam)
     return (drive / _pace(reading, gamma, lam)) ** (1 / (gamma + 1))
 
 
-def base_rate_floor(reading: Decaying, share: float, target: float, gamma: float = 2.0, lam: float = 0.5) -> float:
-    """Where one c for all predictors rests, a `share` of which answer for an object with this target (eq-floor-rate).
+def base_rate_floor(
+    reading: Decaying,
+    share: float,
+    target: float,
+    gamma: float = 2.0,
+    lam: float = 0.5,
+) -> float:
+    """Where one c for all predictors rests, a `share` of which answer for an object with
+    this target (eq-floor-rate).
 
-    The root of (1 - share) gradient(c) + 2 share (c - target) = 0, which is increasing in c: found by bisection on [0, target].
+    The root of (1 - share) gradient(c) + 2 share (c - target) = 0, which is increasing in
+    c: found by bisection on [0, target].
     """
     slope = READINGS[reading].gradient
     low, high = 0.0, target
@@ -112,10 +143,12 @@ def base_rate_floor(reading: Decaying, share: float, target: float, gamma: float
 
 
 def literal_barrier() -> float:
-    """The drive, over 2 lam, above which the literal reading (gamma = 2) has no well near 0: max of c (1 - c) (1 - 2c) (eq-barrier)."""
+    """The drive, over 2 lam, above which the literal reading (gamma = 2) has no well near
+    0: max of c (1 - c) (1 - 2c) (eq-barrier)."""
     return 1 / (6 * math.sqrt(3))
 
 
 def coupled_ratio(w: Number, o: Number) -> Number:
-    """How many times the released reduction's background gradient is the squared error's: 2 W_j + O_j (eq-coupled-ratio)."""
+    """How many times the released reduction's background gradient is the squared error's:
+    2 W_j + O_j (eq-coupled-ratio)."""
     return 2 * np.asarray(w) + o

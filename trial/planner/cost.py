@@ -193,7 +193,8 @@ class Step:
 
     @property
     def seconds(self) -> float:
-        """eq-step-time: device, bus and Python work side by side, so that the slowest sets the pace; the rest comes after."""
+        """eq-step-time: device, bus and Python work side by side, so that the slowest
+        sets the pace; the rest comes after."""
         return max(self.compute, self.data, self.launch) + self.update + self.exposed
 
 
@@ -225,7 +226,8 @@ def step(
 
 
 def all_reduce(size: float, machine: Machine, processes: int) -> float:
-    """Seconds until each of `processes` devices has the sum of all their gradients of `size` bytes, around a ring (eq-all-reduce)."""
+    """Seconds until each of `processes` devices has the sum of all their gradients of
+    `size` bytes, around a ring (eq-all-reduce)."""
     return 2 * (processes - 1) / processes * size / machine.bandwidth(processes)
 
 
@@ -236,16 +238,40 @@ def rate(assumed: Assumed, work: Work, machine: Machine, config: RunConfig, proc
     return pictures / step(assumed, work, machine, pictures, config.micro_batch, config.precision, processes).seconds
 
 
-def efficiency(assumed: Assumed, work: Work, machine: Machine, config: RunConfig, processes: int, grow: bool) -> float:
+def efficiency(
+    assumed: Assumed,
+    work: Work,
+    machine: Machine,
+    config: RunConfig,
+    processes: int,
+    grow: bool,
+) -> float:
     """The rate of so many processes over as many times that of one (eq-efficiency)."""
-    return rate(assumed, work, machine, config, processes, grow) / (processes * rate(assumed, work, machine, config))
+    alone = rate(assumed, work, machine, config)
+    return rate(assumed, work, machine, config, processes, grow) / (processes * alone)
 
 
-def break_even(work: Work, machine: Machine, utilisation: float, processes: int, precision: str = "16-mixed") -> float:
-    """Pictures a process at which a step computes for as long as its all-reduce takes (eq-break-even)."""
-    return all_reduce(work.gradient, machine, processes) * utilisation * machine.flop_rate(precision) / work.training
+def break_even(
+    work: Work,
+    machine: Machine,
+    utilisation: float,
+    processes: int,
+    precision: str = "16-mixed",
+) -> float:
+    """Pictures a process at which a step computes for as long as its all-reduce takes
+    (eq-break-even)."""
+    reached = utilisation * machine.flop_rate(precision)
+    return all_reduce(work.gradient, machine, processes) * reached / work.training
 
 
-def most_processes(work: Work, machine: Machine, utilisation: float, pictures: int, precision: str = "16-mixed") -> float:
-    """Processes of one node that can share an effective batch before they communicate for longer than they compute (eq-most-processes)."""
-    return 1 + pictures * work.training * machine.link / (2 * work.gradient * utilisation * machine.flop_rate(precision))
+def most_processes(
+    work: Work,
+    machine: Machine,
+    utilisation: float,
+    pictures: int,
+    precision: str = "16-mixed",
+) -> float:
+    """Processes of one node that can share an effective batch before they communicate for
+    longer than they compute (eq-most-processes)."""
+    reached = utilisation * machine.flop_rate(precision)
+    return 1 + pictures * work.training * machine.link / (2 * work.gradient * reached)

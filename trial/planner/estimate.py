@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundwork.checkpoint import KEPT
 from groundwork.errors import InputError
 from groundwork.paths import cache_folder, data_folder
 from trial.planner.cost import MACHINES, Assumed, Machine, count, held, in_words, spread, step
 from voc_tree.photographs import ARCHIVES
 from voc_tree.tree import BASE
 from yolo_core.experiments import PROFILES, resolve
-from yolo_core.training.checkpoint import KEPT
 from yolo_core.training.config import RunConfig
 
 GB = 1e9

@@ -23,7 +23,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from groundwork.errors import InputError
 from yolo_core.training.config import RunConfig
-from yolo_core.training.train import make_optimiser
+from yolo_core.training.step import make_optimiser
 
 MIB, GIB = 2**20, 2**30
 RESERVE_GIB = 0.7

@@ -29,8 +29,15 @@ def by_arm(runs: Iterable[Run]) -> dict[Arm, list[Run]]:
     return found
 
 
-def band_curve(fresh: Mapping[str, Run], reference: Mapping[str, Sequence[Run]], column: str = "map", label: str = "mAP@.5, val") -> Figure:
-    """A figure of the epochs table by epoch: the fresh run of each arm over what its reference runs span (lowest to highest)."""
+def band_curve(
+    fresh: Mapping[str, Run],
+    reference: Mapping[str, Sequence[Run]],
+    column: str = "map",
+    label: str = "mAP@.5, val",
+    own: str = "this build",
+) -> Figure:
+    """A figure of the epochs table by epoch: the fresh run of each arm, called `own`, over what its reference runs span (lowest to
+    highest)."""
     figure, axes = plt.subplots(figsize=(0.8 * WIDTH, 3.0))
     for (arm, run), colour, marker in zip(fresh.items(), CYCLE, "osD^vP", strict=False):
         tables = [r.table("epochs").set_index("epoch")[column] for r in reference.get(arm, ())]
@@ -39,7 +46,7 @@ def band_curve(fresh: Mapping[str, Run], reference: Mapping[str, Sequence[Run]],
             axes.fill_between(span.index + 1, span.min(axis=1), span.max(axis=1), color=colour, alpha=0.2, lw=0)
             axes.plot(span.index + 1, span.mean(axis=1), color=colour, lw=1, ls="--", label=f"{arm}: {len(tables)} reference runs")
         table = run.table("epochs")
-        axes.plot(table["epoch"] + 1, table[column], color=colour, marker=marker, ms=5, label=f"{arm}: this build")
+        axes.plot(table["epoch"] + 1, table[column], color=colour, marker=marker, ms=5, label=f"{arm}: {own}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
     legend_below(axes, columns=2)
@@ -81,7 +88,8 @@ def arm_dots(
             for run in ours.get(arm, ()):
                 axes.plot(value(run.metrics), row + lines.get(own or ran[0], 0.0), "D", mfc="none", mec=RED, mew=1.4, ms=7.5)
         axes.set(title=title, ylim=(len(arms) - 0.5, -0.5))
-        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        below = min(line.get_xdata(orig=True)[0] for line in axes.lines) < 0 if axes.lines else False
+        axes.set_xlim(left=axes.get_xlim()[0] if below else -0.02 * axes.get_xlim()[1])  # a count's axis begins at 0, its marks whole
         axes.grid(axis="y", visible=False)
     panels[0, 0].set(yticks=range(len(arms)), yticklabels=list(arms))
     if len(ran) > 1:
@@ -105,7 +113,7 @@ def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
         bottom.bar(middle, pooled["detections"] / sum(run.metrics["images"] for run in runs), width, color=colour)
     top.set(ylabel="share that is true", ylim=(0, 1))
     legend_below(top)
-    bottom.set(xlabel="score", ylabel="an image", yscale="log", xlim=(0, 1))
+    bottom.set(xlabel="score", ylabel="per image", yscale="log", xlim=(0, 1))
     return figure
 
 

@@ -21,15 +21,16 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
 from tqdm.auto import tqdm
 
+from groundwork.environment import environment
 from groundwork.errors import InputError
-from trial.register import reference
+from trial.instruments.scored import of_detections
+from trial.register import committed, reference
 from yolo_core import experiments
 from yolo_core.data.voc import VocData, loader
 from yolo_core.detector.backbones import Backbone, build_backbone
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import environment
-from yolo_core.training.scoring import of_detections, to_float
-from yolo_core.training.train import rate_factor
+from yolo_core.training.scoring import to_float
+from yolo_core.training.step import rate_factor
 
 STRIDES = (8, 16, 32)
 WIDTH = 128  # channels of the pyramid and the head: those of this package's own head for points
@@ -139,7 +140,7 @@ def train_fcos(profile: str, seed: int = 97, max_steps: int | None = None, progr
 
 def place(profile: str) -> Path:
     """Where the committed score lies."""
-    return reference.records_folder(profile) / "established.json"
+    return committed.records_folder(profile) / "established.json"
 
 
 def stored(profile: str) -> dict[str, Any] | None:
@@ -148,7 +149,7 @@ def stored(profile: str) -> dict[str, Any] | None:
         return None
     record = json.loads(place(profile).read_text(encoding="utf-8"))
     train, val = experiments.profile_data(profile, progress=False)
-    return record if reference.same_scenes(record["data"], {"train": train.fingerprint, "val": val.fingerprint}) else None
+    return record if committed.same_scenes(record["data"], {"train": train.fingerprint, "val": val.fingerprint}) else None
 
 
 def told(record: dict[str, Any] | None) -> str:

@@ -2,7 +2,8 @@
 
 Inside: `KEPT`, `Kept`, `keeps`.
 
-record.json is always kept, weights never. A page that comes to read another table of stored runs names it here before they are trained.
+record.json is always kept, weights never. A page that comes to read another table of stored runs names it here before they are trained, or
+has it added later: `scripts/kept_tables.py` trains a run once more and keeps what its record lacks, if every figure is the same.
 """
 
 from collections.abc import Mapping
@@ -26,8 +27,10 @@ EVERY_RUN, NO_RUN = Kept(), Kept(arms=frozenset())
 FIRST, POCKET = frozenset({0}), frozenset({"pocket"})  # of the run that stands for an arm where a page shows one
 EXP_1, EXP_2_AND_3 = frozenset({("baseline", "compressed")}), frozenset({("focal", "mse"), ("focal", "focal")})
 WATCHED = EXP_2_AND_3 | {("finetune", "frozen-conv"), ("finetune", "two-rates-micro-2")}  # by live_gradients
+BASE, ALIGNED = frozenset({("remedies", "base")}), frozenset({("remedies", "aligned")})
+COMPARED = EXP_1 | BASE | {("focal", "mse"), ("remedies", "all-but-strides")}  # detectors of the page on the remedies
 
-# Every table that a run can write, and what reads it.
+# Every table that a run can write, and what reads it; below them those that looks.py makes of its weights, for a book that is read.
 KEPT: Mapping[str, Kept] = MappingProxyType(
     {
         "epochs": EVERY_RUN,  # band_curve, score_curves
@@ -36,8 +39,13 @@ KEPT: Mapping[str, Kept] = MappingProxyType(
         "curves": Kept(EXP_1, FIRST, POCKET),  # loss_curves
         "cells": Kept(WATCHED, FIRST, POCKET),  # replay, gradient_scatter, live_gradients
         "scores": Kept(EXP_2_AND_3),  # rank_agreement
-        "terms": NO_RUN,  # live_gradients of a run that is trained here
+        "terms": Kept(WATCHED, FIRST, POCKET),  # live_gradients
         "noise": NO_RUN,  # nothing: its scale is among the metrics
+        "mistakes": Kept(COMPARED, FIRST, POCKET),  # error_bars
+        "assigned": Kept(ALIGNED, FIRST, POCKET),  # remedy_figures.assigned
+        "lost": Kept(ALIGNED, FIRST, POCKET),  # the page on assignment
+        "mosaics": Kept(BASE, FIRST, POCKET),  # the page on mosaics
+        "oracle": Kept(BASE, FIRST, POCKET),  # what no remedy reaches
     }
 )
 

@@ -1,18 +1,16 @@
-"""The committed records: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
+"""The committed records, made: every arm of the study over several seeds, so that a reader's one run has something to stand beside.
 
-Inside: `PLAN`, `FOLDER`, `JUDGED`, `records_folder`, `jobs`, `further`, `fresh`, `run_all`, `time_left`, `seconds_by_arm`, `stored`,
-`foreign`, `findings`, `same_scenes`, `check`.
+Inside: `PLAN`, `jobs`, `further`, `fresh`, `run_all`, `time_left`, `check`.
 
 `make reference` goes on where it was: what is stored for today's configuration and data is passed over. Each record is stored as its
 run ends, whatever it says. A claim that the first seeds leave undecided gets two more, once (`further`); then arms whose runs take minutes
 get ten fresh seeds, by which their claims are judged alone (`fresh`). A change of code does not void
-a record as long as its arm's canary sings the same (`check`).
+a record as long as its arm's canary repeats (`check`).
 """
 
 import json
 import math
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,24 +19,20 @@ from statistics import median
 import torch
 from tqdm.auto import tqdm
 
-from groundwork.errors import InputError
 from groundwork.locks import alone
-from groundwork.paths import BUILD, ROOT
+from groundwork.paths import BUILD
+from trial import watch
+from trial.register import committed
 from trial.register.canary import canary, compare
 from trial.register.claims import CLAIMS
 from trial.register.kept import KEPT, keeps
-from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, Finding, register
+from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, register
 from yolo_core import experiments
 from yolo_core.training.config import COARSEST, config_from_dict
-from yolo_core.training.records import Run, read_run, write_run
+from yolo_core.training.records import Run, read_run
 
-FOLDER = ROOT / "records"
-JUDGED = ("pocket", "photographs")  # the profiles whose records the pages judge by, side by side
-# Until scenes were drawn alike on every processor, those with AVX-512 drew three of pocket's 4,800 training scenes otherwise (1457, 2055,
-# 3521: the last bit of an exponential decides a pose). What was trained on those counts as trained on today's.
-AS_TODAY = {
-    "787872dd0a740e39436d591c0da099a0c5989e30239c2136f897dd670c08b849": "726757b453d5a0488ea92ea63c85abe4ed39ccdd46585ede0dd3d3ce58e6a607"
-}
+# In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
+from yolo_core.training.writing import write_run
 
 # In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
 # fine-tuning, the remedies; then what takes long or decides less, and last the two arms that take hours.
@@ -83,7 +77,7 @@ def further(profile: str, records: Path | None = None) -> Iterator[tuple[str, st
     What the further seeds say has no part in who gets them, so that nobody goes on until a verdict pleases. An effect at the floor has no
     interval, and more seeds would give it none.
     """
-    first = register(run.record for run in stored(profile, records) if run.config.seed in SEEDS)
+    first = register(run.record for run in committed.stored(profile, records) if run.config.seed in SEEDS)
     wide = {arm for finding in first if finding.undecided for arm in finding.claim.arms}
     yield from ((name, arm, seed) for name, arm, seed in jobs(MORE_SEEDS) if (name, arm) in wide)
 
@@ -141,7 +135,7 @@ def _work(profile: str, most: int | None, workers: int, records: Path | None, ar
 def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: int, records: Path | None = None) -> str:
     """How long the missing runs will take, in words: from the times of the stored runs of each arm, or, for an arm without one, from
     pocket's, stretched as the other arms are."""
-    here, there = seconds_by_arm(profile, records), seconds_by_arm("pocket")
+    here, there = committed.seconds_by_arm(profile, records), committed.seconds_by_arm("pocket")
     both = [here[arm] / there[arm] for arm in here.keys() & there.keys()]
     stretch = median(both) if both else 1.0
     known = [here.get(job[:2], there.get(job[:2], math.nan) * stretch) for job in missing]
@@ -150,24 +144,15 @@ def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: in
     return f"{len(missing)} runs are missing: about {hours:.1f} hours" + (f" and {unknown} runs of arms never timed" if unknown else "")
 
 
-def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
-    """The median time of the stored runs of each arm, as this machine or another took it."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for run in stored(profile, records):
-        if seconds := run.record.get("times", {}).get("total_s"):
-            found.setdefault((run.config.experiment, run.config.arm), []).append(seconds)
-    return {arm: median(times) for arm, times in found.items()}
-
-
 def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = None) -> None:
     out = _out(profile, name, arm, seed)
     # A run that others start from stays where they look for its weights.
     keep = f"{name}/{arm}" in {arm.get("start") for trial in experiments.EXPERIMENTS.values() for arm in trial.arms.values()}
     try:
-        run = experiments.run(name, arm, profile, seed, progress=False, out=None if keep else out)
+        run = watch.run(name, arm, profile, seed, progress=False, out=None if keep else out)
     except ArithmeticError as error:
         run = _failed(out, name, arm, profile, seed, error)
-    _store(run, place(profile, name, arm, seed, records), profile)
+    _store(run, committed.place(profile, name, arm, seed, records), profile)
     shutil.rmtree(out, ignore_errors=True)
     if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
         _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
@@ -191,20 +176,9 @@ def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: Arit
     return write_run(out, record, {}, {})
 
 
-def records_folder(profile: str, records: Path | None = None) -> Path:
-    """Where a profile's records lie, in the folder `records` or the project's own. InputError for a profile that does not exist."""
-    experiments.profile_of(profile)
-    return (records or FOLDER) / profile
-
-
-def place(profile: str, name: str, arm: str, seed: int, records: Path | None = None) -> Path:
-    """Where a reference record lies."""
-    return records_folder(profile, records) / f"{name}-{arm}-{seed}"
-
-
 def canary_file(profile: str, name: str, arm: str, records: Path | None = None) -> Path:
     """Where an arm's canary lies."""
-    return records_folder(profile, records) / "canaries" / f"{name}-{arm}.json"
+    return committed.records_folder(profile, records) / "canaries" / f"{name}-{arm}.json"
 
 
 def arm_of(file: Path) -> tuple[str, str]:
@@ -213,7 +187,7 @@ def arm_of(file: Path) -> tuple[str, str]:
 
 
 def _keep_canary(file: Path, profile: str, name: str, arm: str) -> None:
-    """Store the arm's canary, or renew it under code that has changed since: unless it sings otherwise, since the arm's earlier records
+    """Store the arm's canary, or renew it under code that has changed since: unless its canary differs, since the arm's earlier records
     are then out of date, and `check` has to say so."""
     code, stored = experiments.training_code(), json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     if stored is not None and stored["code"] == code:
@@ -233,18 +207,13 @@ def _fingerprints(profile: str) -> dict[str, str]:
 def is_stored(profile: str, name: str, arm: str, seed: int, data: dict[str, str] | None = None, records: Path | None = None) -> bool:
     """Whether there is a record of this arm and seed under today's configuration and data (`data`: their fingerprints, if known). A key
     that the configuration has gained since counts as its default."""
-    folder = place(profile, name, arm, seed, records)
+    folder = committed.place(profile, name, arm, seed, records)
     if not (folder / "record.json").exists():
         return False
     record = read_run(folder).record
     data = data or _fingerprints(profile)
     same_config = config_from_dict(record["config"]) == experiments.resolve(name, arm, profile, seed)
-    return same_config and same_scenes(record["data"]["fingerprints"], data)
-
-
-def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
-    """Whether a record's fingerprints name today's splits (`AS_TODAY` says which others do)."""
-    return all(AS_TODAY.get(recorded[split], recorded[split]) == fingerprint for split, fingerprint in today.items())
+    return same_config and committed.same_scenes(record["data"]["fingerprints"], data)
 
 
 def _store(run: Run, folder: Path, profile: str) -> None:
@@ -259,50 +228,10 @@ def _store(run: Run, folder: Path, profile: str) -> None:
     draft.rename(folder)
 
 
-def stored(profile: str, records: Path | None = None) -> list[Run]:
-    """The committed runs of a profile, by name; weights are not among them. What is `foreign` there is passed over."""
-    return _sorted(profile, records)[0]
-
-
-def foreign(profile: str, records: Path | None = None) -> dict[str, str]:
-    """Why a record that lies among the profile's is no evidence, by its name: it is of another configuration than its arm has today under
-    this profile, another profile's for instance, or of other pictures than most of the records there."""
-    return _sorted(profile, records)[1]
-
-
-def _sorted(profile: str, records: Path | None) -> tuple[list[Run], dict[str, str]]:
-    runs = [read_run(path.parent) for path in sorted(records_folder(profile, records).glob("*/record.json"))]
-    why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
-    seen = {run.folder.name: _splits(run) for run in runs if run.folder.name not in why}
-    usual = Counter(seen.values()).most_common(1)
-    why |= {name: "of other pictures" for name, splits in seen.items() if splits != usual[0][0]}
-    return [run for run in runs if run.folder.name not in why], why
-
-
-def _is_planned(run: Run, profile: str) -> bool:
-    """Whether today's profile has an arm of exactly this configuration."""
-    c = run.config
-    try:
-        return c == experiments.resolve(c.experiment, c.arm, profile, c.seed)
-    except InputError:  # an arm that is gone
-        return False
-
-
-def _splits(run: Run) -> tuple[str, ...]:
-    """What a run saw, as today's records would name it."""
-    prints = run.record["data"]["fingerprints"]
-    return tuple(AS_TODAY.get(str(prints.get(split)), str(prints.get(split))) for split in ("train", "val"))
-
-
-def findings(profile: str, records: Path | None = None) -> list[Finding]:
-    """Every claim, judged by the profile's stored runs."""
-    return register((run.record for run in stored(profile, records)), experiments.profile_of(profile).data[0])
-
-
 def check(profile: str, records: Path | None = None) -> dict[str, str]:
     """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed"."""
     found = {}
-    for file in tqdm(sorted((records_folder(profile, records) / "canaries").glob("*.json")), desc="canaries", unit="arm"):
+    for file in tqdm(sorted((committed.records_folder(profile, records) / "canaries").glob("*.json")), desc="canaries", unit="arm"):
         name, arm = arm_of(file)
         found[f"{name}/{arm}"] = compare(json.loads(file.read_text(encoding="utf-8")), canary(name, arm, profile))
     return found

@@ -1,17 +1,19 @@
 """The register in words: what the pages, the front page and the command line say of findings (`verdicts.py`), in Markdown.
 
-Inside: `told`, `badge`, `answer` (one finding), `markdown`, `cards`, `summary` (sentence by sentence), `counts`, `tally`, `agreement`,
-`progress`, `images`, `listed` (over all of them), `numbers` (the whole group `claims` of a book's numbers).
+Inside: `told`, `badge`, `answer` (one finding), `markdown`, `plain`, `summary` (sentence by sentence), `own`, `counts`, `tally`,
+`agreement`, `progress`, `images`, `listed` (over all of them), `numbers` (the whole group `claims` of a book's numbers).
 
 Findings come from one data set or from several, one after another: whatever they say of a sentence stands side by side.
 """
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from trial.register.measures import against
 from trial.register.verdicts import (
     FIRST_LOOK,
     FRESH_SEEDS,
@@ -90,7 +92,7 @@ def answer(finding: Finding, badge: Callable[[Finding], str] = badge) -> str:
         return "not run"
     firm = "" if finding.verdict == INCONCLUSIVE else ", firm" if finding.firm else ", not firm"
     over = "" if finding.over_images is None else f"; over val pictures {_range(finding.over_images)}"
-    return f"{badge(finding)}{firm}: {told(finding)}, {_counted(len(finding.seeds), 'seed')}{over}"
+    return f"{badge(finding)}{firm}: {told(finding)}, {_counted(len(finding.seeds), 'seed')}; {against(finding)}{over}"
 
 
 def _counted(count: int, noun: str) -> str:
@@ -108,25 +110,40 @@ def markdown(findings: Iterable[Finding]) -> str:
     return "\n".join(lines)
 
 
-def cards(findings: Iterable[Finding]) -> str:
-    """The sentences one by one, all in one form: the prediction, what each data set says, what would change the verdict."""
-    return "\n\n".join(_card(same) for same in by_claim(findings))
+def plain(findings: Iterable[Finding], width: int = 80) -> str:
+    """The register for a terminal, in lines of at most `width` characters (40 or more): whose sentence it is, what was predicted, and the
+    answer of each data set, whose names and verdicts stand one below the other."""
+    rows, lines = by_claim(findings), []
+    inner = max(width, 40) - INDENT
+    for same in rows:
+        claim = same[0].claim
+        lines += _hung(f"{claim.id:<{INDENT}}", f"{claim.sentence} ({claim.whose})", inner)
+        lines += _hung(" " * INDENT, f"predicted: {claim.prediction}", inner)
+        for f in same:
+            name = f"{short(f.data)}: " if len(same) > 1 else ""
+            lines += _hung(" " * INDENT, name + answer(f, lambda one: one.verdict), inner)
+        lines.append("")
+    return "\n".join(lines[:-1])
 
 
-def _card(same: Sequence[Finding]) -> str:
-    c, some = same[0].claim, [f for f in same if f.seeds] or same[:1]  # what is predicted, or not run at all, is said once
-    verdicts = {f.verdict for f in some}
-    colour = some[0].verdict.lower() if len(verdicts) == 1 else INCONCLUSIVE.lower()
-    title = ", ".join(f"{short(f.data)} {f.verdict}" for f in some if f.seeds) or ("not run" if c.arms else some[0].verdict)
-    lines = [f"- *Predicted before the runs:* {c.prediction}."]
-    for f in same if c.arms else some:
-        resolution = f.resolution if f.seeds else None
-        could = "" if resolution is None or math.isnan(resolution) else f"; these seeds could have told {resolution:.2g} from the threshold"
-        why = f" ({f.why})" if f.why and (f.seeds or not c.arms) else ""
-        lines.append(f"- *{f.data if c.arms else 'Found'}:* {answer(f)}{could}{why}.")
-    lines += [f"- *What ran:* {c.scope}.", f"- *What would change our mind:* {c.overturn}", f"- *Argued in* [](/{c.page})."]
-    head = f"```{{admonition}} {c.id} · {title}\n:class: trial trial-{colour}\n**{c.sentence}.** ({c.whose})\n\n"
-    return head + "\n".join(lines) + "\n```"
+INDENT = 6  # columns that the id takes
+
+
+def _hung(first: str, text: str, width: int) -> list[str]:
+    """Text in lines of `width`, the first behind `first`, the others below it."""
+    return [(first if k == 0 else " " * INDENT) + line for k, line in enumerate(textwrap.wrap(text, width))]
+
+
+def own(findings: Iterable[Finding]) -> str:
+    """A table of what a reader's own runs say: only sentences whose arms all ran, with the side of the bar on which the effect lies."""
+    ran = [f for f in findings if f.seeds]
+    if not ran:
+        return "No sentence has a run in each of its arms here."
+    lines = ["| id | sentence | effect | against the bar | seeds | verdict |", "|:--|:--|--:|:--|--:|:--|"]
+    for f in ran:
+        c = f.claim
+        lines.append(f"| [{c.id}](/{c.page}) | {c.sentence} | {told(f)} | {against(f)} | {len(f.seeds)} | {badge(f)} |")
+    return "\n".join(lines)
 
 
 def summary(findings: Iterable[Finding]) -> dict[str, dict[str, Any]]:
@@ -146,14 +163,14 @@ def summary(findings: Iterable[Finding]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def counts(findings: Iterable[Finding]) -> str:
-    """How many sentences hold, fail and are not decided, by data set, in a sentence."""
+def counts(findings: Iterable[Finding], whose: str = "") -> str:
+    """How many sentences hold, fail and are not decided, by data set, in a sentence; of all, or of those of one side."""
     said = []
-    for name, some in by_data(findings).items():
+    for name, some in by_data(f for f in findings if whose in ("", f.claim.whose)).items():
         n = Counter(f.verdict for f in some)
         of = f"{n['HOLDS']} hold, {n['FAILS']} fail and {n[INCONCLUSIVE]} are not decided"
         said.append(f"on {name} {of}" if any(f.seeds for f in some) else f"on {name} nothing has been run yet")
-    return f"Of {len(some)} sentences on trial, {'; '.join(said)}."
+    return f"Of {len(some)} sentences {f'of the {whose}' if whose else 'on trial'}, {'; '.join(said)}."
 
 
 def tally(findings: Iterable[Finding]) -> str:
@@ -237,13 +254,13 @@ def _was_decided(finding: Finding) -> bool:
     return finding.level != 1 - FIRST_LOOK and finding.undecided and verdict_of(finding.claim, *once) != finding.verdict
 
 
-def numbers(findings: Sequence[Finding], own: Sequence[Finding], runs: dict[str, int]) -> dict[str, str]:
-    """The group `claims`, ready to print. `own`: the findings of the reader's build; `runs`: how many records each data set has."""
+def numbers(findings: Sequence[Finding], ours: Sequence[Finding], runs: dict[str, int]) -> dict[str, str]:
+    """The group `claims`, ready to print. `ours`: the findings of the reader's build; `runs`: how many records each data set has."""
     first, more = len(SEEDS), len(MORE_SEEDS)
     return {
-        "own": markdown(own),
-        "cards": cards(findings),
+        "own": own(ours),
         "counts": counts(findings),
+        "write_up": counts(findings, "write-up"),
         "tally": tally(findings),
         "agreement": agreement(findings),
         "images": images(findings),

@@ -39,12 +39,12 @@ class Band:
         if not self.comparable:
             return f"This build's {self.what} is {self.fresh:.3f}; the reference runs have another profile, so the two do not compare."
         if self.low is None:
-            return f"This build's {self.what} is {self.fresh:.3f}; there are {len(self.values)} reference runs, too few for a band."
+            return f"This build's {self.what} is {self.fresh:.3f}; there are {len(self.values)} reference runs, too few for a prediction interval."
         n = len(self.values)
         where = "inside" if self.inside else "**outside**"
         return (
-            f"This build's {self.what} is {self.fresh:.3f}: {where} the band of {self.low:.3f} to {self.high:.3f} "
-            f"in which {n} reference runs let one expect the next (95 % prediction interval)."
+            f"This build's {self.what} is {self.fresh:.3f}: {where} the prediction interval {self.low:.3f} to {self.high:.3f} "
+            f"in which {n} reference runs let one expect the next (95 %)."
         )
 
 

@@ -1,8 +1,6 @@
 """Pascal VOC trees as training data.
 
-Inside: `VocData` (one split, read once into a uint8 cache), `order` (in which an epoch draws its pictures), `loader` (its batches);
-and, gathered from the files beside this one, all that reads a tree: `CLASSES`, `Annotation`, `read_annotation`,
-`read_image`, `Split`, `check`, `download`.
+Inside: `VocData` (one split, read once into a uint8 cache), `order` (in which an epoch draws its pictures), `loader` (its batches).
 """
 
 import copy
@@ -16,15 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from groundwork.errors import InputError
-from voc_tree.annotation import CLASSES, DRAWN, Annotation, read_annotation
-from voc_tree.download import download
-from voc_tree.picture import read_image
-from voc_tree.tree import Split, check
-from yolo_core.data.cache import open_cache
-
-__all__ = [
-    "CLASSES", "Annotation", "Split", "VocData", "check", "download", "loader", "order", "read_annotation", "read_image",
-]  # fmt: skip
+from voc_tree.annotation import DRAWN
+from voc_tree.cache import open_cache
+from voc_tree.tree import Split
 
 # Wider than uint8 [b, 3, size, size]: a subclass may put features in the place of pictures.
 Batch = tuple[Num[Tensor, "b c h w"], list[dict[str, Tensor]]]

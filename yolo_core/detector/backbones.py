@@ -1,6 +1,6 @@
 """Backbones: a picture in, a feature map out.
 
-Inside: `Backbone`, `Pyramid` (its maps at several strides), `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
+Inside: `Backbone`, `scratch`, `resnet18`, `efficientnet_lite0`, `BACKBONES`, `build_backbone`.
 
 All take RGB in [0, 1] and normalise it themselves, so that one data path serves all: with ImageNet's mean and deviation, or with those
 that their published weights were trained with (`INPUT_SCALES`).
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,9 +19,9 @@ from torchvision.models import ResNet18_Weights
 from torchvision.models import resnet18 as torchvision_resnet18
 
 from groundwork.errors import InputError
+from yolo_core.detector.names import InputScale
 from yolo_core.detector.recompute import recomputed
 
-InputScale = Literal["imagenet", "own"]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation a channel, of pictures in [0, 1]
 # What a backbone's published weights were trained with, where it is not that: Lite0's are for (x - 127) / 128 of x in [0, 255].
 INPUT_SCALES = {"efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}
@@ -68,31 +68,6 @@ class Backbone(nn.Module):
             x = recomputed(block, x, **options) if self.recompute else block(x, **options)
             last[images.shape[-1] // x.shape[-1]] = x
         return last
-
-
-class Pyramid(nn.Module):
-    """A backbone seen at several strides: its maps flattened, one after another, in one tensor, as a head for points takes them."""
-
-    def __init__(self, net: Backbone, strides: Sequence[int]) -> None:
-        super().__init__()
-        self.net, self.strides = net, tuple(strides)
-        self.channels = [net.channels if stride == net.stride else net.finer[stride] for stride in strides]
-
-    def extra_repr(self) -> str:
-        return f"strides={self.strides}"
-
-    @property
-    def recompute(self) -> bool:
-        """As the backbone's own."""
-        return self.net.recompute
-
-    @recompute.setter
-    def recompute(self, value: bool) -> None:
-        self.net.recompute = value
-
-    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k 1 1"]:
-        maps = self.net.maps(images)
-        return torch.cat([maps[stride].contiguous().flatten(1) for stride in self.strides], 1)[..., None, None]
 
 
 def scratch(image_size: int, width: float = 1.0) -> Backbone:

@@ -29,10 +29,15 @@ def suppress(boxes: Float[Tensor, "d 4"], scores: Float[Tensor, "d"], labels: In
     return {"boxes": boxes[keep], "scores": scores[keep], "labels": labels[keep]}
 
 
-def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
-    """Intersection over union of xyxy boxes (eq-iou), pair by pair (`torchvision.ops.box_iou` compares all with all).
+def paired_iou(
+    a: Float[Tensor, "*#n 4"],
+    b: Float[Tensor, "*#n 4"],
+) -> Float[Tensor, "*#n"]:
+    """Intersection over union of xyxy boxes (eq-iou), pair by pair
+    (`torchvision.ops.box_iou` compares all with all).
 
-    Shapes broadcast. Two boxes that are both empty have IoU 0, not 0/0: an empty prediction must not win a cell.
+    Shapes broadcast. Two boxes that are both empty have IoU 0, not 0/0: an empty
+    prediction must not win a cell.
     """
     top_left = torch.maximum(a[..., :2], b[..., :2])
     bottom_right = torch.minimum(a[..., 2:], b[..., 2:])

@@ -62,9 +62,11 @@ class Grid:
         return torch.stack([columns, rows], -1)
 
     def cells(self, boxes: Float[Tensor, "n 4"]) -> Int[Tensor, "n 2"]:
-        """Column and row of the cell that answers for each xyxy box: the one that holds its centre (eq-cell).
+        """Column and row of the cell that answers for each xyxy box: the one that holds its
+        centre (eq-cell).
 
-        A centre on the right or lower edge of the picture belongs to the last cell, not to one outside.
+        A centre on the right or lower edge of the picture belongs to the last cell, not
+        to one outside.
         """
         return (xyxy_to_cxcywh(boxes)[:, :2] * self.S).long().clamp(0, self.S - 1)
 
@@ -76,18 +78,28 @@ class Grid:
         lost[first] = False
         return lost
 
-    def encode(self, targets: Sequence[dict], keep_difficult: bool = False) -> Float[Tensor, "n s s k"]:
-        """Targets `{boxes xyxy, labels, difficult}` to a tensor of k = 5 + C numbers a cell: flag, x, y, width, height, one-hot class.
+    def encode(
+        self,
+        targets: Sequence[dict],
+        keep_difficult: bool = False,
+    ) -> Float[Tensor, "n s s k"]:
+        """Targets `{boxes xyxy, labels, difficult}` to a tensor of k = 5 + C numbers a cell:
+        flag, x, y, width, height, one-hot class.
 
-        An object belongs to the cell that holds its centre. A cell has room for one object: the first listed stays, later ones are
-        lost, which is where `ceiling` comes from. Objects marked `difficult` are left out unless `keep_difficult`.
-        Width and height are stored as they are (no root), the centre as `self.centre` says.
+        An object belongs to the cell that holds its centre. A cell has room for one object:
+        the first listed stays, later ones are lost, which is where `ceiling` comes from.
+        Objects marked `difficult` are left out unless `keep_difficult`. Width and height
+        are stored as they are (no root), the centre as `self.centre` says.
         """
         boxes = torch.cat([t["boxes"] for t in targets]).float()
         labels = torch.cat([t["labels"] for t in targets])
         images = torch.repeat_interleave(torch.tensor([len(t["labels"]) for t in targets]))
         if not keep_difficult:
-            easy = ~torch.cat([t.get("difficult", torch.zeros_like(t["labels"], dtype=torch.bool)) for t in targets])
+            difficult = [
+                t.get("difficult", torch.zeros_like(t["labels"], dtype=torch.bool))  # optional
+                for t in targets
+            ]
+            easy = ~torch.cat(difficult)
             boxes, labels, images = boxes[easy], labels[easy], images[easy]
         box = xyxy_to_cxcywh(boxes)
         column_row = self.cells(boxes)
@@ -119,10 +131,15 @@ class Grid:
             centre = (centre + self.corners(centre)) / self.S
         return cxcywh_to_xyxy(torch.cat([centre, target[..., 3:5]], -1))
 
-    def scores(self, outputs: Float[Tensor, "n s s k"], confidence: str = "linear") -> Float[Tensor, "n s s b c"]:
+    def scores(
+        self,
+        outputs: Float[Tensor, "n s s k"],
+        confidence: str = "linear",
+    ) -> Float[Tensor, "n s s b c"]:
         """Confidence times class score for every predictor and class (eq-score).
 
-        Linear outputs are clamped at 0 first: the product of two negatives would score high. "sigmoid" is for a confidence logit.
+        Linear outputs are clamped at 0 first: the product of two negatives would score high.
+        "sigmoid" is for a confidence logit.
         """
         parts = self.split(outputs)
         c = parts.confidence.sigmoid() if confidence == "sigmoid" else parts.confidence.clamp(min=0)
@@ -146,8 +163,9 @@ class Grid:
     ) -> list[dict[str, Tensor]]:
         """Outputs to detections `{boxes xyxy, scores, labels}`, best first, an image each.
 
-        "all" keeps all S * S * B * C candidates, as the paper's evaluation does; "one-a-cell" keeps each cell's single best, as the
-        write-up's released code does. What scores above `score_threshold` goes through a non-maximum suppression a class.
+        "all" keeps all S * S * B * C candidates, as the paper's evaluation does; "one-a-cell"
+        keeps each cell's single best, as the write-up's released code does. What scores above
+        `score_threshold` goes through a non-maximum suppression a class.
         """
         boxes, scores = self.candidates(outputs, confidence)
         if candidates == "one-a-cell":
@@ -157,11 +175,13 @@ class Grid:
         detections = []
         for image_boxes, image_scores in zip(boxes, scores, strict=True):
             predictor, label = (image_scores > score_threshold).nonzero(as_tuple=True)
-            detections.append(suppress(image_boxes[predictor], image_scores[predictor, label], label, nms_iou))
+            found = image_boxes[predictor], image_scores[predictor, label], label
+            detections.append(suppress(*found, nms_iou))
         return detections
 
     def perfect_outputs(self, target: Float[Tensor, "n s s k"]) -> Float[Tensor, "n s s d"]:
-        """The outputs that say exactly what a target holds: confidence 1 on the first predictor of each object's cell."""
+        """The outputs that say exactly what a target holds: confidence 1 on the first
+        predictor of each object's cell."""
         size = target[..., 3:5].sqrt() if self.size == "root" else target[..., 3:5]
         first = torch.cat([target[..., 1:3], size, target[..., :1]], -1)
         spare = torch.zeros_like(first).repeat_interleave(self.B - 1, -1)

@@ -6,7 +6,7 @@ Redmon et al. (2016), equation 3. The defaults are the paper and its darknet cod
 makes is an argument. Chapter "The loss, term by term" derives every gradient; the labels `eq-...` below are that chapter's.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,8 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from yolo_core.detector.boxes import paired_iou, paired_rmse, xyxy_to_cxcywh
 from yolo_core.detector.grid import Grid
+from yolo_core.detector.names import Background
 
-Background = Literal["mse", "focal", "focal-detached", "focal-literal", "focal-coupled", "qfl"]
 BACKGROUNDS: tuple[str, ...] = get_args(Background)
 
 # Where sizes themselves are predicted (Grid.size == "plain"), their root has slope 1 / (2 sqrt(w)), unbounded at 0, which is where an
@@ -32,8 +32,13 @@ class Assigned(NamedTuple):
     iou: Float[Tensor, "o"]  # its overlap with the object, differentiable
 
 
-def responsible(grid: Grid, outputs: Float[Tensor, "n s s k"], target: Float[Tensor, "n s s t"]) -> Assigned:
-    """The predictor with the highest IoU with the object; where every IoU is 0, the one with the smallest RMSE, as darknet has it."""
+def responsible(
+    grid: Grid,
+    outputs: Float[Tensor, "n s s k"],
+    target: Float[Tensor, "n s s t"],
+) -> Assigned:
+    """The predictor with the highest IoU with the object; where every IoU is 0, the one
+    with the smallest RMSE, as darknet has it (eq-responsible)."""
     parts = grid.split(outputs)
     cells = target[..., 0] > 0
     truth = grid.target_boxes(target)[cells][:, None]  # o 1 4
@@ -45,20 +50,29 @@ def responsible(grid: Grid, outputs: Float[Tensor, "n s s k"], target: Float[Ten
 
 
 def signed_root(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """sign(x) sqrt(|x|), with |x| kept from falling below ROOT_FLOOR so that the slope stays finite (eq-root-slope).
+    """sign(x) sqrt(|x|), with |x| kept from falling below ROOT_FLOOR so that the slope
+    stays finite (eq-root-slope).
 
-    Below the floor the root is replaced by the straight line through 0 of the floor's height, so an exact 0 still feels a slope.
+    Below the floor the root is replaced by the straight line through 0 of the floor's
+    height, so an exact 0 still feels a slope.
     """
     size = x.abs()
-    return torch.where(size > ROOT_FLOOR, x.sign() * size.clamp(min=ROOT_FLOOR).sqrt(), x / ROOT_FLOOR**0.5)
+    root = x.sign() * size.clamp(min=ROOT_FLOOR).sqrt()
+    return torch.where(size > ROOT_FLOOR, root, x / ROOT_FLOOR**0.5)
 
 
-def quality_focal(logits: Float[Tensor, "*n"], quality: Float[Tensor, "*n"], gamma: float = 2.0) -> Float[Tensor, "*n"]:
-    """|quality - sigmoid(logit)|^gamma times cross-entropy (eq-quality; Li et al., 2020, equation 2, with beta for gamma).
+def quality_focal(
+    logits: Float[Tensor, "*n"],
+    quality: Float[Tensor, "*n"],
+    gamma: float = 2.0,
+) -> Float[Tensor, "*n"]:
+    """|quality - sigmoid(logit)|^gamma times cross-entropy (eq-quality; Li et al., 2020,
+    equation 2, with beta for gamma).
 
     Its slope where the quality is 0 is eq-quality-slope; at small scores, eq-quality-small.
     """
-    return (quality - logits.sigmoid()).abs().pow(gamma) * binary_cross_entropy_with_logits(logits, quality, reduction="none")
+    cross_entropy = binary_cross_entropy_with_logits(logits, quality, reduction="none")
+    return (quality - logits.sigmoid()).abs().pow(gamma) * cross_entropy
 
 
 class YoloLoss(nn.Module):
@@ -110,21 +124,29 @@ class YoloLoss(nn.Module):
         confidence = parts.confidence[cells][chosen]  # o
         quality = assigned.iou.detach() if self.detach_iou else assigned.iou
 
-        background = torch.ones_like(parts.confidence, dtype=torch.bool)  # n s s b
+        # n s s b: the predictors that the sum of eq-background is over.
+        background = torch.ones_like(parts.confidence, dtype=torch.bool)
         background[cells] = ~chosen if self.spare_noobj else False
 
+        centre, size = parts.centre[cells][chosen], parts.size[cells][chosen]  # o 2
         terms = {
-            "box": self.lambda_coord * self._box(parts.centre[cells][chosen], parts.size[cells][chosen], truth),
+            "box": self.lambda_coord * self._box(centre, size, truth),
             "object": self._object(confidence, quality),
             "background": self.lambda_noobj * self._background(parts.confidence, background, cells),
             "class": (parts.classes[cells] - truth[:, 5:]).square().sum(),  # eq-class
         }
-        return {name: term / (effective_batch or len(outputs)) for name, term in terms.items()}
+        return {name: term / (effective_batch or len(outputs)) for name, term in terms.items()}  # eq-total
 
-    def _box(self, centre: Float[Tensor, "o 2"], size: Float[Tensor, "o 2"], truth: Float[Tensor, "o t"]) -> Tensor:
+    def _box(
+        self,
+        centre: Float[Tensor, "o 2"],
+        size: Float[Tensor, "o 2"],
+        truth: Float[Tensor, "o t"],
+    ) -> Tensor:
         """Squared error of centres (eq-centre) and of the roots of sizes (eq-size)."""
         root = size if self.grid.size == "root" else signed_root(size)
-        return (centre - truth[:, 1:3]).square().sum() + (root - truth[:, 3:5].sqrt()).square().sum()
+        size_error = (root - truth[:, 3:5].sqrt()).square().sum()
+        return (centre - truth[:, 1:3]).square().sum() + size_error
 
     def _object(self, c: Float[Tensor, "o"], quality: Float[Tensor, "o"]) -> Tensor:
         """Confidence against IoU (eq-object)."""
@@ -132,25 +154,32 @@ class YoloLoss(nn.Module):
             return self._quality_focal(c, quality)
         return (c - quality).square().sum()
 
-    def _background(self, c: Float[Tensor, "n s s b"], mask: Bool[Tensor, "n s s b"], cells: Bool[Tensor, "n s s"]) -> Tensor:
+    def _background(
+        self,
+        c: Float[Tensor, "n s s b"],
+        mask: Bool[Tensor, "n s s b"],
+        cells: Bool[Tensor, "n s s"],
+    ) -> Tensor:
         """What background predictors pay before lambda_noobj; `mask` marks them."""
         if self.background == "focal-coupled":
             return self._coupled(c, cells)
         c = c[mask]
         match self.background:
             case "mse":
-                return c.square().sum()
+                return c.square().sum()  # eq-background
             case "focal":
-                return c.abs().pow(self.gamma + 2).sum()
+                return c.abs().pow(self.gamma + 2).sum()  # eq-focal
             case "focal-detached":
+                # Its slope is eq-detached-gradient.
                 return (c.detach().abs().pow(self.gamma) * c.square()).sum()
             case "focal-literal":
-                return ((1 - c).abs().pow(self.gamma) * c.square()).sum()
+                return ((1 - c).abs().pow(self.gamma) * c.square()).sum()  # eq-literal
             case _:
                 return self._quality_focal(c, torch.zeros_like(c))
 
     def _coupled(self, c: Float[Tensor, "n s s b"], cells: Bool[Tensor, "n s s"]) -> Tensor:
-        """The released reduction (eq-coupled): for each predictor slot j, W_j (W_j + O_j), with sums over the whole batch."""
+        """The released reduction (eq-coupled): for each predictor slot j, W_j (W_j +
+        O_j), with sums over the whole batch."""
         w = c[~cells].square().sum(0)  # b: background cells
         o = (c[cells] - 1).square().sum(0)  # b: object cells, both predictors
         return (w * (w + o)).sum()

@@ -1,22 +1,24 @@
 """The detector: backbone and head.
 
-Inside: `Detector`, `build_detector`, `build_point_detector`, `freeze`, `batchnorms`.
+Inside: `Detector`, `build_detector`, `freeze`, `batchnorms`.
 """
+
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundwork.errors import InputError
-from yolo_core.detector.backbones import Backbone, InputScale, Pyramid, build_backbone
+from yolo_core.detector.backbones import build_backbone
 from yolo_core.detector.grid import Grid
-from yolo_core.detector.heads import Head, PointHead, build_head, set_confidence_bias
-from yolo_core.detector.points import Points
+from yolo_core.detector.heads import build_head, set_confidence_bias
+from yolo_core.detector.names import Head, InputScale
 
 
 class Detector(nn.Module):
-    """Pictures in, numbers out that `grid` can read: S x S x (5 B + C), or one row a point."""
+    """Pictures in, numbers out that `grid` can read: S x S x (5 B + C), or whatever another kind of head puts out and its `grid` reads."""
 
-    def __init__(self, backbone: Backbone | Pyramid, head: nn.Module, grid: Grid | Points) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, grid: Any) -> None:
         super().__init__()
         self.backbone, self.head, self.grid = backbone, head, grid
         self.held: tuple[nn.Module, ...] = ()
@@ -56,27 +58,6 @@ def build_detector(
     if confidence_bias is not None:
         set_confidence_bias(built, grid, confidence_bias)
     return Detector(features, built, grid)
-
-
-def build_point_detector(
-    points: Points,
-    backbone: str,
-    weights: str | None,
-    width: float,
-    decoupled: bool,
-    rare: float | None,
-    input_scale: InputScale = "imagenet",
-) -> Detector:
-    """An anchor-free detector: a backbone's maps at the points' strides, a neck, a head. InputError if the picture's side is no multiple
-    of the coarsest stride, or the backbone has no map at one."""
-    net = build_backbone(backbone, points.image_size, weights, width, input_scale)
-    if points.image_size % points.coarsest:
-        raise InputError(f"image_size must be a multiple of the stride {points.coarsest}; got {points.image_size}")
-    missing = [stride for stride in points.levels if stride != net.stride and stride not in net.finer]
-    if missing:
-        raise InputError(f"{backbone} has no map at stride {missing[0]}; it has {', '.join(map(str, sorted({*net.finer, net.stride})))}")
-    pyramid = Pyramid(net, points.levels)
-    return Detector(pyramid, PointHead(pyramid.channels, points, decoupled, rare=rare), points)
 
 
 def batchnorms(module: nn.Module) -> tuple[nn.BatchNorm2d, ...]:

@@ -5,18 +5,18 @@ Inside: `RunConfig`, `config_from_dict`.
 
 import math
 from dataclasses import asdict, dataclass, fields
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from importlib import import_module
+from types import ModuleType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from groundwork.errors import InputError
-from yolo_core.detector.backbones import InputScale
-from yolo_core.detector.grid import Grid
-from yolo_core.detector.heads import Head
-from yolo_core.detector.loss import Background, YoloLoss
-from yolo_core.detector.model import Detector, build_detector, build_point_detector, freeze
-from yolo_core.detector.point_loss import PointLoss
-from yolo_core.detector.points import Points
+from yolo_core.detector.names import Background, Head, InputScale
 
+if TYPE_CHECKING:
+    from yolo_core.detector.model import Detector
+
+# Of a YOLOv1, and of a detector at points. Found by name, since the second stands on yolo_core.
+BUILDERS = ("yolo_core.training.build", "anchor_free.build")
 COARSEST = 32  # px: the stride of a backbone's last map
 LEVELS = (8, 16, 32)  # px: the strides that a detector at points may begin at
 # What a value must be where its type does not say it. A None is let pass.
@@ -130,43 +130,23 @@ class RunConfig:
         """Whether the detector predicts at points, with one score a class, and not in YOLOv1's cells."""
         return self.head in ("coupled", "decoupled")
 
-    def grid(self) -> Grid | Points:
-        """What reads the detector's outputs."""
-        if self.anchor_free:
-            return Points(self.image_size, self.finest_stride, COARSEST, bins=self.bins)
-        return Grid(centre=self.centre, size=self.size)
+    def _built(self) -> ModuleType:
+        """Where the parts are made: imported here, so that a record is read without torch."""
+        return import_module(BUILDERS[self.anchor_free])
 
-    def loss(self) -> YoloLoss | PointLoss:
-        if self.anchor_free:
-            loss = (self.assign, self.box_loss, self.score_loss, self.lambda_coord, self.lambda_noobj, self.gamma)
-            return PointLoss(self.grid(), *loss)
-        return YoloLoss(
-            self.background,
-            self.lambda_coord,
-            self.lambda_noobj,
-            self.gamma,
-            grid=self.grid(),
-            detach_iou=self.detach_iou,
-            spare_noobj=self.spare_noobj,
-        )
+    def grid(self) -> Any:
+        """What reads the detector's outputs: a `Grid`, or `Points`."""
+        return self._built().grid(self)
 
-    def detector(self) -> Detector:
-        if self.anchor_free:
-            rare = RARE if self.score_loss == "quality" else None
-            decoupled = self.head == "decoupled"
-            detector = build_point_detector(self.grid(), self.backbone, self.weights, self.width, decoupled, rare, self.input_scale)
-        else:
-            detector = build_detector(
-                self.backbone,
-                self.head,
-                self.image_size,
-                self.weights,
-                self.width,
-                self.dropout,
-                self.grid(),
-                self.confidence_bias,
-                self.input_scale,
-            )
+    def loss(self) -> Any:
+        """A `YoloLoss`, or a `PointLoss`."""
+        return self._built().loss(self)
+
+    def detector(self) -> "Detector":
+        """The net before any training, with what it holds still."""
+        from yolo_core.detector.model import freeze
+
+        detector = self._built().net(self)
         freeze(detector, weights=self.freeze_weights, statistics=self.batchnorm == "frozen")
         detector.backbone.recompute = self.checkpoint_activations
         return detector

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
 from groundwork.errors import writing
 from groundwork.locks import alone
 from yolo_core.data.voc import VocData, rows
-from yolo_core.detector.backbones import Backbone, Pyramid
 
 
 class FeatureData(VocData):
@@ -29,7 +29,7 @@ class FeatureData(VocData):
     The cache is a file beside the split's own, named by the data's fingerprint and length and the backbone's weights.
     """
 
-    def __init__(self, data: VocData, backbone: Backbone | Pyramid, device: torch.device | str = "cpu", progress: bool = True) -> None:
+    def __init__(self, data: VocData, backbone: nn.Module, device: torch.device | str = "cpu", progress: bool = True) -> None:
         vars(self).update(vars(data))
         self._maps: Sequence[int] = range(len(data))  # of the file, which has one for each picture of `data`
         self._file = self._folder / f"features-{_key(data, backbone)}.npy"
@@ -52,7 +52,7 @@ class FeatureData(VocData):
         self._map()
 
 
-def _key(data: VocData, backbone: Backbone | Pyramid) -> str:
+def _key(data: VocData, backbone: nn.Module) -> str:
     # Two nets may hold the same weights and put out different maps, so the layers count as well; a split that is cut keeps its fingerprint.
     digest = hashlib.sha256(f"{data.fingerprint} {len(data)} {backbone}".encode())
     for name, tensor in (*backbone.state_dict().items(), *backbone.named_buffers()):  # a buffer that is not saved: the pictures' scale
@@ -62,7 +62,7 @@ def _key(data: VocData, backbone: Backbone | Pyramid) -> str:
 
 
 @torch.no_grad()
-def _build(file: Path, data: VocData, backbone: Backbone | Pyramid, device: torch.device | str, progress: bool) -> None:
+def _build(file: Path, data: VocData, backbone: nn.Module, device: torch.device | str, progress: bool) -> None:
     """Run the backbone over the split, and move the finished file into place."""
     mode = backbone.training
     backbone.eval()

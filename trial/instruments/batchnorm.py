@@ -1,17 +1,16 @@
 """What training does to BatchNorm's running statistics.
 
-Inside: `snapshot`, `drift`, `recompute` (make them those of a set of pictures), `recomputed` (a context in which they are).
+Inside: `snapshot`, `drift`, `recomputed` (a context in which they are those of a set of pictures).
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 from yolo_core.detector.model import Detector, batchnorms
-from yolo_core.training.scoring import to_float
+from yolo_core.training.calibration import recompute
 
 Statistics = list[tuple[Tensor, Tensor]]
 
@@ -29,25 +28,6 @@ def drift(before: Statistics, after: Statistics) -> dict[str, float]:
     means = [((a - b).abs() / (v + 1e-5).sqrt()).mean().item() for (b, v), (a, _) in zip(before, after, strict=True)]
     scales = [((w + 1e-5) / (v + 1e-5)).log().abs().mean().item() for (_, v), (_, w) in zip(before, after, strict=True)]
     return {"mean": sum(means) / len(means), "log_variance": sum(scales) / len(scales)}
-
-
-@torch.no_grad()
-def recompute(net: nn.Module, images: Tensor, batch_size: int = 16) -> None:
-    """Give every BatchNorm of a net the average of its batches' statistics over `images` (uint8 [N, 3, s, s]), in batches of `batch_size`,
-    or of all where there are fewer. Weights stand still, dropout and stochastic depth are off."""
-    norms, mode, device = batchnorms(net), net.training, next(net.parameters()).device
-    momenta = [m.momentum for m in norms]
-    net.eval()
-    for m in norms:
-        m.reset_running_stats()
-        m.momentum = None  # a plain average over batches
-        m.training = True
-    for batch in images.split(batch_size):
-        if len(batch) == min(batch_size, len(images)):  # a short last batch would weigh as much as a whole one
-            net(to_float(batch, device))
-    for m, momentum in zip(norms, momenta, strict=True):
-        m.momentum = momentum
-    net.train(mode)
 
 
 @contextmanager

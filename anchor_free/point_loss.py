@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 from torchvision.ops import complete_box_iou_loss
 
-from yolo_core.detector.assign import Assignment, by_cell, paired_with, task_aligned
+from anchor_free.assign import Assignment, by_cell, paired_with, task_aligned
+from anchor_free.points import Points
 from yolo_core.detector.boxes import xyxy_to_cxcywh
 from yolo_core.detector.loss import quality_focal
-from yolo_core.detector.points import Points
 
 ROOT_FLOOR = 1e-12  # keeps the slope of a root finite at a size of 0
 
@@ -30,8 +30,12 @@ def squared_box(predicted: Float[Tensor, "p 4"], truth: Float[Tensor, "p 4"], st
     return centre + root.square().sum(-1)
 
 
-def distribution_focal(logits: Float[Tensor, "p 4 k"], distance: Float[Tensor, "p 4"]) -> Float[Tensor, "p"]:
-    """Cross-entropy with the two bins around each distance, weighted by nearness, mean over the four sides (Li et al., 2020, equation 6).
+def distribution_focal(
+    logits: Float[Tensor, "p 4 k"],
+    distance: Float[Tensor, "p 4"],
+) -> Float[Tensor, "p"]:
+    """Cross-entropy with the two bins around each distance, weighted by nearness, mean
+    over the four sides (Li et al., 2020, equation 6).
 
     Distances are in strides; those beyond the bins are moved to the last (eq-dfl).
     """
@@ -40,7 +44,10 @@ def distribution_focal(logits: Float[Tensor, "p 4 k"], distance: Float[Tensor, "
     lower = distance.long()
     share = distance - lower
     flat = logits.flatten(0, 1)
-    below, above = (cross_entropy(flat, edge.flatten(), reduction="none").view_as(distance) for edge in (lower, lower + 1))
+    below, above = (
+        cross_entropy(flat, edge.flatten(), reduction="none").view_as(distance)  # eq-dfl
+        for edge in (lower, lower + 1)
+    )
     return (below * (1 - share) + above * share).mean(-1)
 
 
@@ -99,7 +106,10 @@ class PointLoss(nn.Module):
         else:
             score, noobj = (parts.scores - goal).square(), self.lambda_noobj
 
-        error = squared_box(boxes, wanted, stride) if self.box == "squared" else complete_box_iou_loss(boxes, wanted)
+        if self.box == "squared":
+            error = squared_box(boxes, wanted, stride)
+        else:
+            error = complete_box_iou_loss(boxes, wanted)  # eq-ciou, torchvision's
         terms = {
             "box": self.lambda_coord * (weight * error).sum(),
             "object": score[positive].sum(),

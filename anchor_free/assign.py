@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from anchor_free.points import Points, Truth
 from yolo_core.detector.boxes import paired_iou
-from yolo_core.detector.points import Points, Truth
 
 # An object belongs to the finest level on which it is at most so many strides wide (the root of its area).
 CELLS_WIDE = 8
@@ -82,7 +82,7 @@ def task_aligned(
     """
     u = paired_iou(predicted[:, None], truth.boxes[:, :, None])  # n m a
     s = scores.gather(2, truth.labels[:, None].expand(-1, scores.shape[1], -1)).transpose(1, 2)
-    t = s.clamp(min=0).pow(alpha) * u.pow(beta)
+    t = s.clamp(min=0).pow(alpha) * u.pow(beta)  # eq-alignment
 
     x, y = points.centres(predicted).unbind(-1)
     left, top, right, bottom = (edge[..., None] for edge in truth.boxes.unbind(-1))
@@ -90,15 +90,17 @@ def task_aligned(
     own = torch.zeros_like(inside).scatter(2, cells(points, truth)[..., None], value=True)
     inside = torch.where(inside.any(-1, keepdim=True), inside, own) & truth.real[..., None]
 
-    best = torch.where(inside, t, -1.0).sort(dim=-1, descending=True, stable=True).indices[..., :most]  # even where t ties
+    ranked = torch.where(inside, t, -1.0).sort(dim=-1, descending=True, stable=True)  # ties too
+    best = ranked.indices[..., :most]
     wanted = torch.zeros_like(inside).scatter(2, best, value=True) & inside
     owner = torch.where(wanted, u, -1.0).argmax(1)
     index = torch.where(wanted.any(1), owner, -1)
-    mine = wanted & (owner[:, None] == torch.arange(truth.labels.shape[1], device=u.device)[:, None])  # n m a
+    objects = torch.arange(truth.labels.shape[1], device=u.device)[:, None]
+    mine = wanted & (owner[:, None] == objects)  # n m a
 
     aligned = torch.where(mine, t, 0.0)
     overlap = torch.where(mine, u, 0.0).amax(-1, keepdim=True)
-    quality = aligned / aligned.amax(-1, keepdim=True).clamp(min=TINY) * overlap
+    quality = aligned / aligned.amax(-1, keepdim=True).clamp(min=TINY) * overlap  # eq-target
     weight = torch.where(mine, t + TINY, 0.0)
     weight = weight / weight.sum(-1, keepdim=True).clamp(min=TINY)
     return Assignment(index, quality.sum(1), weight.sum(1))

@@ -1,0 +1,234 @@
+"""Runs: trained, scored, looked at, exported; and planned before.
+
+Inside: a dataclass a command. Heavy imports (torch, sphinx) wait inside the commands, so that `--help` answers at once.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from groundwork.errors import InputError
+from groundwork.strict_json import dumps
+
+if TYPE_CHECKING:
+    from yolo_core.training.config import RunConfig
+    from yolo_core.training.records import Run
+
+
+def _whole(text: str) -> int:
+    """The number of pictures a pass. InputError for what is none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f'--micro-batch must be a whole number of at least 1, or "auto"; got {text!r}')
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one arm of an experiment."""
+
+    experiment: tyro.conf.Positional[str]
+    data: Path
+    """A folder that holds VOCdevkit/VOC2012."""
+    out: Path
+    """Folder of the run, written when it is done."""
+    arm: str | None = None
+    """An arm of the experiment; the write-up's own if not given."""
+    profile: str = "pocket"
+    seed: int = 0
+    max_steps: int | None = None
+    """Stop after so many effective batches."""
+    cache: Path | None = None
+    """Folder for decoded pictures; .cache in the data folder if not given."""
+    workers: int = 0
+    """Processes that load batches."""
+    weights: Path | None = None
+    """The backbone's weights, a file saved from a state_dict: in the place of a download."""
+    start: Path | None = None
+    """The run whose weights an arm goes on from, for one that does: "finetune --arm continued" from a run of "focal --arm mse"."""
+    micro_batch: str | None = None
+    """Pictures a pass: a number, or "auto" for what the planner says fits the GPU; the profile's if not given."""
+    checkpoint_activations: bool = False
+    """Run the backbone's blocks again in the backward pass instead of keeping what they held: less memory, more time, the same weights."""
+    compile: bool = False
+    """Compile the net by torch.compile: minutes before the first step, faster ones from then on. Needs a C++ compiler."""
+    resume: bool = True
+    """Go on from the checkpoint that a killed training of the same command has left beside --out."""
+    checkpoint_seconds: float = 60.0
+    """How much work a kill may cost."""
+
+    def __call__(self) -> int:
+        from dataclasses import replace
+
+        from trial.planner.memory import fitting
+        from trial.watch import train
+        from yolo_core import experiments
+
+        arm = self.arm or next(iter(experiments.experiment(self.experiment).arms))
+        config = experiments.resolve(self.experiment, arm, self.profile, self.seed)
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise InputError(f"{self.out}: already there; give another --out, or remove it first")
+        out = Path(os.path.realpath(self.out))  # where a link leads
+        if Path.cwd().is_relative_to(out) or os.path.ismount(out):  # a finished run is moved to its place, which is neither
+            inside = f"name a folder inside it, --out {self.out / 'run'}"
+            raise InputError(f"{self.out}: is the current folder, one around it, or a disk's own; {inside}")
+        holder = next(folder for folder in out.parents if folder.exists())
+        if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
+            raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
+        if self.workers < 0 or not self.checkpoint_seconds >= 0:
+            raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
+        if self.weights is not None:
+            config = replace(config, weights=str(self.weights))
+        asked = {"checkpoint_activations": self.checkpoint_activations, "compile": self.compile}
+        config = replace(config, **{key: True for key, on in asked.items() if on})
+        if self.micro_batch is not None:
+            config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
+        start = self._start(config)
+        splits = experiments.load_data(self.data, config.image_size, self.cache)
+        options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
+        run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
+            most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
+            print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
+        return 0
+
+    def _start(self, config: "RunConfig") -> "Run | None":
+        """The run that the arm goes on from, if it does. InputError where none is named, or one of another arm or seed."""
+        from yolo_core.training.records import read_run
+
+        if config.start is None:
+            if self.start is not None:
+                raise InputError(f"--start: {config.experiment}/{config.arm} goes on from no other run; leave it out")
+            return None
+        before, arm = config.start.split("/")
+        if self.start is None:
+            first = (
+                f"python -m yolo_core train {before} --arm {arm} --profile {self.profile} --data {self.data} --seed {self.seed} --out START"
+            )
+            wanted = f"{config.experiment}/{config.arm} goes on from a run of {config.start}"
+            raise InputError(f"{wanted}; train that first, {first}, and name it: --start START")
+        found = read_run(self.start)
+        got = found.config
+        if (got.experiment, got.arm, got.seed) != (before, arm, config.seed):
+            wanted = f"expected a run of {config.start} with seed {config.seed}, got {got.experiment}/{got.arm} with seed {got.seed}"
+            raise InputError(f"{self.start}: {wanted}; name another --start")
+        return found
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Score a run on a split: mAP@.5 at score 0.001 and 0.4, per class, counts."""
+
+    run: tyro.conf.Positional[Path]
+    data: Path
+    split: str = "val"
+    cache: Path | None = None
+    """Folder for decoded pictures; .cache in the data folder if not given."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> int:
+        from inference import detect
+        from yolo_core.data.voc import VocData
+
+        detector, config = detect.load(self.run)
+        metrics = detect.evaluate(detector, config, VocData(self.data, self.split, config.image_size, self.cache))
+        print(dumps(metrics) if self.json else detect.table(metrics))
+        return 0
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Draw what a run sees in pictures, and write the boxes as JSON."""
+
+    run: tyro.conf.Positional[Path]
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path
+    score_threshold: float = 0.1
+    """Show boxes of at least this score."""
+    force: bool = False
+    """Write over earlier drawings in --out."""
+
+    def __call__(self) -> int:
+        from inference import detect
+
+        if not self.images:
+            raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
+        if not 0 <= self.score_threshold <= 1:
+            raise InputError(f"--score-threshold must be from 0 to 1, as scores are; got {self.score_threshold:g}")
+        detector, config = detect.load(self.run)
+        found = detect.predict_files(detector, config, self.images, self.out, self.score_threshold, self.force)
+        print(f"{self.out}: {len(self.images)} pictures, {sum(len(f['boxes']) for f in found)} boxes at score >= {self.score_threshold}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's detector as ONNX: pictures in, boxes and scores out, checked against PyTorch."""
+
+    run: tyro.conf.Positional[Path]
+    out: Path
+    """The file to write, model.onnx for instance."""
+
+    def __call__(self) -> int:
+        from inference import detect, export
+
+        found = export.export(*detect.load(self.run), self.out)
+        differences = ", ".join(f"{name} {value:.1g}" for name, value in found.items())
+        print(f"{self.out}: {self.out.stat().st_size / 2**20:.1f} MiB; greatest difference from PyTorch: {differences}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Predict the peak memory of a training step, by part, for every micro-batch: what fits, and what would make room."""
+
+    vram_gib: float = 6.0
+    """Memory of the card."""
+    image_size: int = 448
+    backbone: str = "resnet18"
+    head: Literal["full", "compressed", "conv"] = "compressed"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    effective_batch: int = 16
+    freeze: bool = False
+    """Hold the backbone still."""
+    checkpoint_activations: bool = False
+    """Run the backbone's blocks again in the backward pass instead of keeping what they held."""
+    levers: bool = False
+    """Say as well how much each change would free."""
+    verify: bool = False
+    """Take the chosen step on this machine's GPU, capped at --vram-gib, and compare."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> int:
+        from trial.planner import memory
+        from yolo_core.training.config import RunConfig
+
+        if self.effective_batch < 1:
+            raise InputError(f"--effective-batch must be at least 1; got {self.effective_batch}")
+        config = RunConfig(
+            backbone=self.backbone,
+            head=self.head,
+            image_size=self.image_size,
+            precision=self.precision,
+            optimiser=self.optimiser,
+            effective_batch=self.effective_batch,
+            micro_batch=self.effective_batch,
+            freeze_weights=self.freeze,
+            batchnorm="frozen" if self.freeze else "train",
+            checkpoint_activations=self.checkpoint_activations,
+        )
+        found = memory.plan(config, self.vram_gib, self.levers)
+        answer, lines = found.to_dict(), [found.table()]
+        if self.verify and found.micro_batch is not None:
+            held, reserved = (size / memory.MIB for size in memory.verify(config, found.micro_batch, self.vram_gib))
+            answer |= {"verified_mib": held, "reserved_mib": reserved}
+            lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {held:.0f} MiB held, {reserved:.0f} MiB reserved")
+        print(dumps(answer) if self.json else "\n".join(lines))
+        return 0 if found.micro_batch is not None else 1

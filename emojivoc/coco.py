@@ -1,0 +1,41 @@
+"""A VOC tree's annotations in COCO's form, for tools that read nothing else.
+
+Inside: `instances` (of one split), `write` (a file a split).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from groundwork.errors import writing
+from groundwork.strict_json import write_json
+from voc_tree.annotation import CLASSES, read_annotation
+from voc_tree.tree import Split
+
+
+def instances(root: Path | str, split: str) -> dict[str, Any]:
+    """COCO's "instances" of a split of the VOC tree under `root`: images, annotations, categories.
+
+    Boxes are [x, y, width, height] in continuous pixels, categories VOC's classes from 1 on. A `difficult` object is a crowd
+    (`iscrowd` 1): COCO's evaluators pass over crowds alone. InputError for a tree or a split that is not there.
+    """
+    listed, images, annotations = Split(root, split), [], []
+    for number, (image, xml) in enumerate(zip(listed.images, listed.annotations, strict=True), start=1):
+        found = read_annotation(xml)
+        images.append({"id": number, "file_name": Path(image).name, "width": found.width, "height": found.height})
+        for (x1, y1, x2, y2), label, difficult in zip(found.boxes.tolist(), found.labels.tolist(), found.difficult.tolist(), strict=True):
+            box = [x1, y1, x2 - x1, y2 - y1]
+            one = {"id": len(annotations) + 1, "image_id": number, "category_id": label + 1, "bbox": box, "area": box[2] * box[3]}
+            annotations.append(one | {"iscrowd": int(difficult)})
+    categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def write(root: Path, splits: tuple[str, ...] = ("train", "val")) -> list[Path]:
+    """Write `instances` of each split as root/annotations/instances_SPLIT.json; the files. InputError where the disk refuses."""
+    folder = Path(root) / "annotations"
+    files = [folder / f"instances_{split}.json" for split in splits]
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        for split, file in zip(splits, files, strict=True):
+            write_json(file, instances(root, split))
+    return files

@@ -1,0 +1,89 @@
+"""The committed records, read: which there are, which of them are evidence, and what they say of every claim.
+
+Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `same_scenes`, `seconds_by_arm`.
+
+Nothing here imports torch, so that the register is printed at once. What trains the records: reference.py.
+"""
+
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+from groundwork.errors import InputError
+from groundwork.paths import ROOT
+from trial.register.verdicts import Finding, register
+from yolo_core import experiments
+from yolo_core.training.records import Run, read_run
+
+FOLDER = ROOT / "records"
+JUDGED = ("pocket", "photographs")  # the profiles whose records the pages judge by, side by side
+# Until scenes were drawn alike on every processor, those with AVX-512 drew three of pocket's 4,800 training scenes otherwise (1457, 2055,
+# 3521: the last bit of an exponential decides a pose). What was trained on those counts as trained on today's.
+AS_TODAY = {
+    "787872dd0a740e39436d591c0da099a0c5989e30239c2136f897dd670c08b849": "726757b453d5a0488ea92ea63c85abe4ed39ccdd46585ede0dd3d3ce58e6a607"
+}
+
+
+def records_folder(profile: str, records: Path | None = None) -> Path:
+    """Where a profile's records lie, in the folder `records` or the project's own. InputError for a profile that does not exist."""
+    experiments.profile_of(profile)
+    return (records or FOLDER) / profile
+
+
+def place(profile: str, name: str, arm: str, seed: int, records: Path | None = None) -> Path:
+    """Where a reference record lies."""
+    return records_folder(profile, records) / f"{name}-{arm}-{seed}"
+
+
+def stored(profile: str, records: Path | None = None) -> list[Run]:
+    """The committed runs of a profile, by name; weights are not among them. What is `foreign` there is passed over."""
+    return _sorted(profile, records)[0]
+
+
+def foreign(profile: str, records: Path | None = None) -> dict[str, str]:
+    """Why a record that lies among the profile's is no evidence, by its name: it is of another configuration than its arm has today under
+    this profile, another profile's for instance, or of other pictures than most of the records there."""
+    return _sorted(profile, records)[1]
+
+
+def _sorted(profile: str, records: Path | None) -> tuple[list[Run], dict[str, str]]:
+    runs = [read_run(path.parent) for path in sorted(records_folder(profile, records).glob("*/record.json"))]
+    why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
+    seen = {run.folder.name: _splits(run) for run in runs if run.folder.name not in why}
+    usual = Counter(seen.values()).most_common(1)
+    why |= {name: "of other pictures" for name, splits in seen.items() if splits != usual[0][0]}
+    return [run for run in runs if run.folder.name not in why], why
+
+
+def _is_planned(run: Run, profile: str) -> bool:
+    """Whether today's profile has an arm of exactly this configuration."""
+    c = run.config
+    try:
+        return c == experiments.resolve(c.experiment, c.arm, profile, c.seed)
+    except InputError:  # an arm that is gone
+        return False
+
+
+def _splits(run: Run) -> tuple[str, ...]:
+    """What a run saw, as today's records would name it."""
+    prints = run.record["data"]["fingerprints"]
+    return tuple(AS_TODAY.get(str(prints.get(split)), str(prints.get(split))) for split in ("train", "val"))
+
+
+def findings(profile: str, records: Path | None = None) -> list[Finding]:
+    """Every claim, judged by the profile's stored runs."""
+    return register((run.record for run in stored(profile, records)), experiments.profile_of(profile).data[0])
+
+
+def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
+    """Whether a record's fingerprints name today's splits (`AS_TODAY` says which others do)."""
+    return all(AS_TODAY.get(recorded[split], recorded[split]) == fingerprint for split, fingerprint in today.items())
+
+
+def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
+    """The median time of the stored runs of each arm, as this machine or another took it."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in stored(profile, records):
+        if seconds := run.record.get("times", {}).get("total_s"):
+            found.setdefault((run.config.experiment, run.config.arm), []).append(seconds)
+    return {arm: median(times) for arm, times in found.items()}

@@ -1,0 +1,10 @@
+"""What parts of a detector are called in a configuration. Imports nothing, so that a configuration can be read without torch.
+
+Inside: `Background`, `Head`, `InputScale`.
+"""
+
+from typing import Literal
+
+Background = Literal["mse", "focal", "focal-detached", "focal-literal", "focal-coupled", "qfl"]  # readings of the background's loss
+Head = Literal["full", "compressed", "conv", "coupled", "decoupled"]  # the last two of an anchor-free detector
+InputScale = Literal["imagenet", "own"]  # whose mean and deviation pictures are normalised by: ImageNet's, or those of the weights

@@ -1,0 +1,104 @@
+"""A run's record, written: whole or not at all.
+
+Inside: `run_key`, `write_run`, `keep` (the same, whatever the disk says), `write_table`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pyarrow import Table, parquet
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from groundwork.errors import InputError
+from groundwork.files import shared
+from groundwork.strict_json import dumps
+from yolo_core.training.config import RunConfig
+from yolo_core.training.records import SCHEMA, Run, read_run
+
+
+def run_key(config: RunConfig, fingerprints: dict[str, str], code: str) -> str:
+    """What makes two runs the same run: configuration, content of the data, syntax of the code."""
+    parts = {"config": config.to_dict(), "data": fingerprints, "code": code, "schema": SCHEMA}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
+    """Write a run beside its place and move it there, so that a reader sees a whole run or none.
+
+    What lies there is replaced if it is a run of the same key; beside anything else the run gets another name, with a warning.
+    """
+    folder = folder if _key(folder) == record["key"] else _free(folder)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        for name, table in tables.items():
+            if not table.empty:
+                write_table(table, draft / f"{name}.parquet")
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
+        shared(draft / "weights.safetensors")
+        (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Run(folder, {"schema": SCHEMA, **record})
+
+
+def _key(folder: Path) -> str | None:
+    """The key of the run in a folder; None where there is no sound one."""
+    try:
+        return read_run(folder).record["key"]
+    except InputError:
+        return None
+
+
+def keep(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
+    """`write_run`; where the disk refuses, the run is written among the system's temporary files, so that a result of hours is not lost.
+    InputError that says where it lies."""
+    try:
+        return write_run(folder, record, tables, weights)
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+    place = None
+    try:
+        place = Path(tempfile.mkdtemp(prefix="yolo-core-"))
+        where = f"the finished run lies in {write_run(place / folder.name, record, tables, weights).folder}; move it to where there is room"
+    except (OSError, SafetensorError):
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
+        where = "give the same command again where there is room: it goes on from its last checkpoint, if one could be written"
+    raise InputError(f"{folder}: cannot be written ({said}); {where}")
+
+
+def _free(folder: Path) -> Path:
+    """`folder`, or folder-2, folder-3 ..., the first where nothing lies; warns if it is another."""
+    number, place = 1, folder
+    while place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        number += 1
+        place = folder.with_name(f"{folder.name}-{number}")
+    if place != folder:
+        warnings.warn(f"{folder}: something lies there by now; the run is written to {place}", stacklevel=3)
+    return place
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table of numbers, truth values and words, without its index, in a small file that reads back the same to the bit.
+
+    The bytes of a column's numbers are sorted by their place before they are compressed, so that float64 which came from float32 takes
+    little more than float32: its last bytes are all zero. Left out is what no reader here asks for: pandas' schema, Arrow's, statistics.
+    """
+    numbers = [name for name, dtype in table.dtypes.items() if dtype.kind in "iuf"]
+    others = [name for name in table.columns if name not in numbers]
+    small = {"compression": "zstd", "compression_level": 19, "store_schema": False, "write_statistics": False}
+    plain = Table.from_pandas(table, preserve_index=False)
+    parquet.write_table(plain, path, use_byte_stream_split=numbers, use_dictionary=others, **small)
