@@ -10,13 +10,14 @@ NEW     := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON  ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
              command -v $$p >/dev/null 2>&1 && $$p -c '$(NEW)' >/dev/null 2>&1 && echo $$p && break; done)
 
-# Paths may have spaces: quoted for the shell, escaped for make.
+# Paths may have spaces and quotes: quoted for the shell, escaped for make.
 EMPTY   :=
+quoted   = '$(subst ','\'',$(1))'
 ifeq ($(strip $(VENV)),)
-  PY    := '$(PYTHON)'
+  PY    := $(call quoted,$(PYTHON))
   READY := current-environment
 else
-  PY    := '$(VENV)/bin/python'
+  PY    := $(call quoted,$(VENV)/bin/python)
   READY := $(subst $(EMPTY) ,\ ,$(VENV))/.ready
 endif
 
@@ -49,10 +50,10 @@ links: $(READY) ## ask every address that the book cites whether it answers; nee
 	@$(PY) -m yolo_core links
 
 exercises: $(READY) ## the exercises as notebooks without their solutions, into my-exercises; what is there is kept
-	@$(PY) -m yolo_core exercises --out "$(MINE)"
+	@$(PY) -m yolo_core exercises --out $(call quoted,$(MINE))
 
 check-exercises: $(READY) ## grade those notebooks: fails if one that is filled in is wrong
-	@$(PY) -m yolo_core exercises --out "$(MINE)" --check
+	@$(PY) -m yolo_core exercises --out $(call quoted,$(MINE)) --check
 
 # Two processes of half the cores each: on two cores half as fast again as one process with two threads. The MALLOC names: see notebook.py.
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
@@ -74,7 +75,7 @@ unit: $(READY) ## unit tests, on two processes
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not browser" tests
 
 notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared, on two processes
-	@YOLO_PROFILE=smoke YOLO_NUMBERS="$(CURDIR)/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q \
+	@YOLO_PROFILE=smoke YOLO_NUMBERS="$$PWD/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q \
 	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium, which is fetched where there is none, on two processes
@@ -99,21 +100,21 @@ distclean: clean ## also remove trained runs, data and the environment
 	@rm -rf _build .venv
 
 python:
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed and none was found on the PATH;" \
+	@test -n $(call quoted,$(PYTHON)) || { echo "error: Python 3.11 or newer is needed and none was found on the PATH;" \
 	  "install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@'$(PYTHON)' -c '$(NEW)' || { echo "error: Python 3.11 or newer is needed, and $(PYTHON) is" \
-	  "$$('$(PYTHON)' --version 2>&1); name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(call quoted,$(PYTHON)) -c '$(NEW)' || { echo "error: Python 3.11 or newer is needed, and" $(call quoted,$(PYTHON)) "is" \
+	  "$$($(call quoted,$(PYTHON)) --version 2>&1); name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 
 current-environment: python
 	@$(PY) -c 'from importlib.metadata import version as v; v("yolo-core"), v("papermill"), v("torch")' 2>/dev/null || { echo "error: this environment lacks the project's packages;" \
-	  "install them: $(PY) -m pip install -c constraints.txt -e '.[book,test]', or leave VENV= out" >&2; exit 2; }
+	  "install them:" $(PY) "-m pip install -c constraints.txt -e '.[book,test]', or leave VENV= out" >&2; exit 2; }
 
 # pip drops packages that pyproject.toml no longer asks for only in a new environment: `make distclean` for that.
 ifneq ($(strip $(VENV)),)
 $(READY): pyproject.toml constraints.txt
-	@$(MAKE) --no-print-directory python PYTHON='$(PYTHON)'
-	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "making $(VENV) with $$('$(PYTHON)' --version)"; '$(PYTHON)' -m venv '$(VENV)'; }
-	@echo "installing the pinned packages into $(VENV): a few minutes, and about 6 GB of disk on Linux"
+	@$(MAKE) --no-print-directory python PYTHON=$(call quoted,$(PYTHON))
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo making $(call quoted,$(VENV)) "with $$($(call quoted,$(PYTHON)) --version)"; $(call quoted,$(PYTHON)) -m venv $(call quoted,$(VENV)); }
+	@echo "installing the pinned packages into" $(call quoted,$(VENV)): "a few minutes, and about 6 GB of disk on Linux"
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[book,test]'
-	@touch '$@'
+	@touch $(call quoted,$@)
 endif

@@ -4,6 +4,7 @@ Inside: `load`, `evaluate`, `table`, `found_in`, `predict_files`.
 """
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,12 +120,17 @@ def predict_files(
 
 
 def _names(images: Sequence[Path]) -> list[str]:
-    """A file name for each picture's drawing: its own, with a number where two have one. Some disks take A and a for the same."""
+    """A file name for each picture's drawing: its own, with a number where two have one. Some disks take A and a for the same, and a
+    letter with its accent for the two of them one after the other."""
     taken: list[str] = []
     for image in images:
         number, name = 1, f"{image.stem}.png"
-        while name.casefold() in map(str.casefold, taken):
+        while _alike(name) in map(_alike, taken):
             number += 1
             name = f"{image.stem}-{number}.png"
         taken.append(name)
     return taken
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

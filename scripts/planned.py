@@ -25,4 +25,4 @@ def planned() -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    (ROOT / "records" / "planned.json").write_text(json.dumps(planned(), indent=1) + "\n")
+    (ROOT / "records" / "planned.json").write_text(json.dumps(planned(), indent=1) + "\n", encoding="utf-8")

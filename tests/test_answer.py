@@ -8,7 +8,6 @@ import pytest
 
 from groundwork.answer import at_home
 from groundwork.errors import InputError
-from yolo_core import __main__ as command_line
 from yolo_core.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +63,7 @@ def test_every_command_answers_so(monkeypatch, tmp_path, raised, status):
     def stopped(self):
         raise raised
 
-    monkeypatch.setattr(command_line.DataCheck, "__call__", stopped)
+    monkeypatch.setattr("command_line.data.DataCheck.__call__", stopped)
     assert main(["data", "check", str(tmp_path)]) == status
 
 

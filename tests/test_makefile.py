@@ -1,4 +1,4 @@
-"""`make` in a folder with a space in its name, with a Python and an environment that have one too; and what a clone on Windows gets."""
+"""`make` where paths have spaces and quotes, those of the Python and the environment too; and what a clone on Windows gets."""
 
 import re
 import shutil
@@ -17,14 +17,15 @@ case "$*" in
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
 esac
 """
+NAME = "it's a `check` $HOME out"
 CALLS = {  # target: the words of its last call
     "read": "<-m><yolo_core><read>",
     "book": "<-m><yolo_core><book><--profile><pocket>",
     "lab": "<-m><jupyterlab><notebooks>",
     "pdf": "<-m><yolo_core><pdf><--profile><pocket>",
     "links": "<-m><yolo_core><links>",
-    "exercises": "<-m><yolo_core><exercises><--out><my own>",
-    "check-exercises": "<-m><yolo_core><exercises><--out><my own><--check>",
+    "exercises": "<-m><yolo_core><exercises><--out><my 'own>",
+    "check-exercises": "<-m><yolo_core><exercises><--out><my 'own><--check>",
     "reference": "<-m><yolo_core><reference><--profile><pocket><--workers><2>",
     "lint": "<-m><ruff><check><--quiet><.>",
     "unit": "<-m><pytest>.*<tests>",
@@ -38,7 +39,7 @@ CALLS = {  # target: the words of its last call
 @pytest.fixture
 def made(tmp_path):
     """Makes a target in a checkout whose path has spaces; the calls of Python that it took."""
-    checkout, python, log = tmp_path / "a check out", tmp_path / "my py" / "python", tmp_path / "log"
+    checkout, python, log = tmp_path / NAME, tmp_path / "my 'own` py" / "python", tmp_path / "log"
     checkout.mkdir()
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, checkout / name)
@@ -47,7 +48,7 @@ def made(tmp_path):
     python.chmod(0o755)
 
     def make(target, *options):
-        command = ["make", "--no-print-directory", target, f"PYTHON={python}", "MINE=my own", *options]
+        command = ["make", "--no-print-directory", target, f"PYTHON={python}", "MINE=my 'own", *options]
         done = subprocess.run(command, cwd=checkout, env={"PATH": "/usr/bin:/bin", "LOG": str(log)}, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         return log.read_text().splitlines()
@@ -55,7 +56,7 @@ def made(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("environment", [".venv", "", "my env"])
+@pytest.mark.parametrize("environment", [".venv", "", "my 'env"])
 @pytest.mark.parametrize("target", CALLS)
 def test_a_target_makes_its_calls_whatever_spaces_are_in_paths(made, tmp_path, target, environment):
     if target == "venv" and not environment:
@@ -63,7 +64,7 @@ def test_a_target_makes_its_calls_whatever_spaces_are_in_paths(made, tmp_path, t
     last = made(target, f"VENV={environment}")[-1]
     assert re.fullmatch(CALLS[target], last.split("|")[1]), last
     if target == "notebooks":
-        assert last.split("|")[0] == str(tmp_path / "a check out/_build/smoke/nbval")
+        assert last.split("|")[0] == str(tmp_path / NAME / "_build/smoke/nbval")
 
 
 def test_help_says_first_what_to_do_first():
@@ -71,12 +72,12 @@ def test_help_says_first_what_to_do_first():
     assert "make read" in done.stdout.splitlines()[0]
 
 
-@pytest.mark.parametrize("environment", [".venv", "my env"])
+@pytest.mark.parametrize("environment", [".venv", "my 'env"])
 def test_an_environment_is_made_once_where_it_was_asked_for(made, tmp_path, environment):
     first = made("venv", f"VENV={environment}")
-    assert f"|<-m><venv><{environment}>" in first and (tmp_path / "a check out" / environment / ".ready").exists()
+    assert f"|<-m><venv><{environment}>" in first and (tmp_path / NAME / environment / ".ready").exists()
     assert made("venv", f"VENV={environment}") == first
-    assert {path.name for path in (tmp_path / "a check out").iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt", environment}
+    assert {path.name for path in (tmp_path / NAME).iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt", environment}
 
 
 def test_a_clone_on_windows_has_the_bytes_of_the_repository(tmp_path):

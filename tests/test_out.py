@@ -17,7 +17,7 @@ from yolo_core import experiments
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import config_from_dict
-from yolo_core.training.records import read_run
+from yolo_core.training.records import Run, read_run
 from yolo_core.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,3 +142,12 @@ def test_a_picture_of_any_name_is_drawn_and_named_in_the_boxes(tmp_path, untrain
     picture(tmp_path / "plain.jpg").rename(path)
     assert main(["predict", str(untrained), str(path), "--out", str(tmp_path / "out"), "--score-threshold", "0.9"]) == 0
     assert sorted(os.listdir(tmp_path / "out")) == sorted(["boxes.json", path.name])
+
+
+def test_weights_that_may_not_be_read_are_not_called_missing(untrained, monkeypatch):  # noqa: F811
+    def refused(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(InputError, match="weights.safetensors: cannot be read .Permission denied.; ask its owner"):
+        Run(untrained, {}).weights()

@@ -19,6 +19,7 @@ from groundwork.code_hash import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WHEEL = [package for package in PACKAGES if package != "book.press"]  # the book's own machinery works in a checkout alone
 # torch brings these for the machine at hand, in the versions it wants.
 OF_TORCH = re.compile(r"^(nvidia|cuda)-|^triton$")
 
@@ -130,8 +131,7 @@ def test_licences_are_those_the_project_states():
 def test_data_files_of_the_package_are_found_beside_its_modules():
     """A wheel of the package folder carries them: nothing excludes *.json or *.gz, and none lies outside the package."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    wheel = [package for package in PACKAGES if package != "book.press"]  # the book's own machinery works in a checkout alone
-    assert build == {"packages": wheel}
+    assert build == {"packages": WHEEL}
 
 
 def imported(module: Path) -> set[str]:
@@ -150,9 +150,9 @@ def test_what_the_wheel_imports_is_in_the_wheel_or_among_its_dependencies():
     declared_names = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     brought = packages_distributions()
     lacking = {}
-    for folder in PACKAGES[:-1]:
+    for folder in WHEEL:
         for module in sorted((ROOT / folder).rglob("*.py")):
-            foreign = {name for name in imported(module) if name not in PACKAGES[:-1]}
+            foreign = {name for name in imported(module) if name not in WHEEL}
             missing = {name for name in foreign if not {canonicalize_name(d) for d in brought.get(name, [])} & declared_names}
             if missing:
                 lacking[str(module.relative_to(ROOT))] = missing

@@ -69,7 +69,10 @@ class Run:
 
         path = self.folder / "weights.safetensors"
         try:
-            return load_file(path)
+            with open(path, "rb"):  # of one that may not be read, safetensors says that it is not there
+                return load_file(path)
+        except PermissionError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); ask its owner for the right") from error
         except Exception as error:  # safetensors raises its own kinds for a torn file
             raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
 
