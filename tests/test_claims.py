@@ -12,7 +12,8 @@ from scipy import stats
 from trial.planner.memory import GIB, RESERVE_GIB, predict
 from trial.register import reference
 from trial.register.claims import CLAIMS, FLOOR, Claim, _ratio
-from trial.register.register_page import cards, told
+from trial.register.register_cards import cards
+from trial.register.register_page import told
 from trial.register.verdicts import (
     FRESH_SEEDS,
     MIN_SEEDS,

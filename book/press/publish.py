@@ -89,11 +89,12 @@ def conclude(profile: str) -> dict[str, dict]:
     judged = [finding for name in reference.JUDGED for finding in reference.findings(name)]
     own = verdicts.register((run.record for run in experiments.finished(profile)), experiments.profile_of(profile).data[0])
     runs = {register_page.short(experiments.profile_of(name).data[0]): reference.stored(name) for name in reference.JUDGED}
+    steps = {name: [run.record["steps"] for run in some if run.metrics] for name, some in runs.items()}
     forest.write(_made(BUILD / profile / "drawn"), judged)
     return {
         "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
         | {"forest": forest.html(judged), "released": released.table(runs), "cards": register_cards.cards(judged)}
-        | {"four": register_cards.four(judged), "length": register_cards.length(runs)},
+        | {"four": register_cards.four(judged), "length": register_cards.length(steps)},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),
         "card": card.told(),
