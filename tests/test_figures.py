@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from emojivoc import statistics
-from trial.figures import cost_figures, figures, memory_figures, remedy_figures
+from trial.figures import cost_figures, data_figures, figures, memory_figures, remedy_figures
 from trial.planner.memory import GIB, Peak
 from trial.register import comparisons
 from yolo_core.training.records import Run

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image
 
 from emojivoc.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
