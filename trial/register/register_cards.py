@@ -147,7 +147,7 @@ def _meaning(experiment: Experiment, finding: Finding) -> str:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return text if text.startswith("mAP") else text[:1].upper() + text[1:]
 
 
 def length(steps: Mapping[str, Iterable[int]]) -> str:
