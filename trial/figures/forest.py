@@ -259,6 +259,6 @@ def html(findings: Iterable[Finding]) -> str:
     wide, narrow = (f"../_static/{name}" for name in FILES)
     alt = escape(described(list(findings)), quote=True)
     return (
-        f'<figure class="forest"><picture><source media="(max-width: 60rem)" srcset="{narrow}">'
+        f'<figure class="forest"><picture><source media="screen and (max-width: 60rem)" srcset="{narrow}">'
         f'<img src="{wide}" alt="{alt}"></picture></figure>'
     )
