@@ -339,10 +339,11 @@ def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Imag
 
 
 def claims_table(findings: Iterable[Any]) -> HTML:
-    """Findings as an HTML table, a row a sentence: the prediction, and the answer of each data set, one or several."""
+    """Findings as an HTML table, a row a sentence: the answer of each data set, then the prediction, which a phone need not show."""
     rows = [
-        {"id": same[0].claim.id, "claim": same[0].claim.sentence, "prediction": same[0].claim.prediction}
+        {"id": same[0].claim.id, "claim": same[0].claim.sentence}
         | {short(f.data): answer(f, html_badge) + (f" ({f.why})" if f.seeds and f.why else "") for f in same}
+        | {"prediction": same[0].claim.prediction}
         for same in by_claim(findings)
     ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
