@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from emojivoc import statistics
 from trial.figures import cost_figures, data_figures, figures, memory_figures, remedy_figures
+from trial.figures.paper import EITHER, without_paper
 from trial.planner.memory import GIB, Peak
 from trial.register import comparisons
 from yolo_core.training.records import Run
@@ -76,3 +78,16 @@ def test_the_legend_covers_no_panel(name):
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, "the legend is wider than the figure"
     finally:
         plt.close(figure)
+
+
+def test_pictures_stand_without_paper_and_their_titles_are_legible_on_white_and_on_black():
+    plot, pictures = plt.figure(), plt.figure()
+    plot.subplots().set_title("plot")
+    axes = pictures.subplots()
+    axes.imshow(np.zeros((2, 2, 3)))
+    axes.set_title("pictures", color=figures.INK)
+    for figure in (plot, pictures):
+        without_paper(figure, figures.INK)
+    assert plot.get_facecolor()[3] == 1 and pictures.get_facecolor()[3] == 0
+    assert axes.title.get_color() == EITHER and not mpl.colors.same_color(plot.axes[0].title.get_color(), EITHER)
+    plt.close("all")

@@ -207,7 +207,7 @@ def test_the_index_leads_to_the_story(browser, book, address):
 
 
 @contextmanager
-def shown_at(browser, url, width=WIDTHS[0], **options) -> Iterator[Page]:
+def settled(browser, url, width=WIDTHS[0], **options) -> Iterator[Page]:
     """A settled page in a window of its own."""
     page = browser.new_page(viewport={"width": width, "height": 900}, **options)
     page.goto(url, wait_until="load")
@@ -219,7 +219,7 @@ def shown_at(browser, url, width=WIDTHS[0], **options) -> Iterator[Page]:
 
 def test_the_front_page_says_in_two_screens_what_was_claimed_and_found(browser, address):
     """Its height; the forest plot; and for each of the four experiments both data sets, each with a verdict or "not run"."""
-    with shown_at(browser, f"{address}/{PAGES[0]}") as page:
+    with settled(browser, f"{address}/{PAGES[0]}") as page:
         assert page.evaluate("document.documentElement.scrollHeight") <= FRONT
         assert page.locator("figure.forest img").evaluate("image => image.naturalWidth > 0 && image.getBoundingClientRect().height > 400")
         experiments = page.locator(".four > section")
@@ -231,7 +231,7 @@ def test_the_front_page_says_in_two_screens_what_was_claimed_and_found(browser, 
 
 
 def test_the_register_is_filtered_by_experiment_by_whose_and_by_verdict(browser, book, address):
-    with shown_at(browser, f"{address}/book/register.html") as page:
+    with settled(browser, f"{address}/book/register.html") as page:
         cards, shown = page.locator("section.claim"), page.locator("section.claim:visible")
         assert shown.count() == cards.count() == len(CLAIMS)
         page.select_option('[name="group"]', "Focal loss")
@@ -252,7 +252,7 @@ def test_the_register_is_filtered_by_experiment_by_whose_and_by_verdict(browser,
 
 
 def test_the_register_is_complete_without_a_script(browser, book):
-    with shown_at(browser, (book / "book/register.html").as_uri(), WIDTHS[1], java_script_enabled=False) as page:
+    with settled(browser, (book / "book/register.html").as_uri(), WIDTHS[1], java_script_enabled=False) as page:
         assert page.locator("section.claim:visible").count() == len(CLAIMS) and not page.locator(".claims-filter").is_visible()
         card = page.locator("section.claim").first
         card.locator("summary").click()
@@ -262,11 +262,11 @@ def test_the_register_is_complete_without_a_script(browser, book):
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
 def test_code_fits_its_box_on_a_wide_screen_and_no_figure_is_cut_on_a_phone(browser, address, name):
     """At 1280 px no line of a cell runs out of its box, folded cells opened; at 390 px what is wider than the screen scrolls in a box."""
-    with shown_at(browser, f"{address}/{name}") as page:
+    with settled(browser, f"{address}/{name}") as page:
         page.evaluate("document.querySelectorAll('article details').forEach(one => one.open = true)")
         wide = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.textContent.slice(0, 60))"
         assert page.locator(".cell_input pre").evaluate_all(wide) == []
-    with shown_at(browser, f"{address}/{name}", WIDTHS[1]) as page:
+    with settled(browser, f"{address}/{name}", WIDTHS[1]) as page:
         cut = """nodes => nodes.filter(node => {
           const wide = node.getBoundingClientRect().width > innerWidth;
           let box = node.parentElement;

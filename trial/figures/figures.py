@@ -17,17 +17,15 @@ import pandas as pd
 import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor
 
+from trial.figures.paper import without_paper
 from trial.register.register_page import answer, by_claim, html_badge, short
 from voc_tree.annotation import CLASSES
 
 INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
-EITHER = "#767b88"  # legible on white and on black
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 WIDTH = 7.2  # inches: the text column
@@ -63,16 +61,8 @@ mpl.rcParams.update(
 
 
 def show(figure: Figure, description: str) -> None:
-    """Display a figure with what it shows in words, for readers who cannot see it, and close it.
-
-    A plot stands on white paper, which a dark page inverts. Pictures keep their colours there (a cell with the tag `pictures`): around them
-    there is no paper, and letters are grey, to be read on white and on black.
-    """
-    if any(image.get_array().ndim == 3 for image in figure.findobj(AxesImage)):
-        figure.set_facecolor("none")
-        for text in figure.findobj(Text):
-            if mpl.colors.same_color(text.get_color(), INK):
-                text.set_color(EITHER)
+    """Display a figure with what it shows in words, for readers who cannot see it, and close it."""
+    without_paper(figure, INK)
     display(figure, metadata={"image/png": {"alt": description}})
     plt.close(figure)
 
@@ -277,10 +267,11 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
 
 
 def claims_table(findings: Iterable[Any]) -> HTML:
-    """Findings as an HTML table, a row a sentence: the prediction, and the answer of each data set, one or several."""
+    """Findings as an HTML table, a row a sentence: the answer of each data set, then the prediction, which a phone need not show."""
     rows = [
-        {"id": same[0].claim.id, "claim": same[0].claim.sentence, "prediction": same[0].claim.prediction}
+        {"id": same[0].claim.id, "claim": same[0].claim.sentence}
         | {short(f.data): answer(f, html_badge) + (f" ({f.why})" if f.seeds and f.why else "") for f in same}
+        | {"prediction": same[0].claim.prediction}
         for same in by_claim(findings)
     ]
     with pd.option_context("display.max_colwidth", None):  # a sentence cut short is not a claim
