@@ -101,11 +101,18 @@ def test_a_page_trains_unless_it_is_read(monkeypatch):
     assert asked == [(("focal", "mse", "smoke", 3), {"live": print})]
 
 
-def test_a_missing_record_is_a_sentence_that_names_the_arm_and_the_command(page, monkeypatch, capsys):
+@pytest.fixture
+def displayed(monkeypatch):
+    shown = []
+    monkeypatch.setattr(page_module, "display", lambda markdown: shown.append(markdown.data))
+    return shown
+
+
+def test_a_missing_record_is_a_sentence_that_names_the_arm_and_the_command(page, monkeypatch, displayed):
     monkeypatch.setattr(page, "by_arm", lambda data: {})
     with pytest.raises(InputError, match="records/pocket: no committed run of focal/mse with seed 0; `make book` trains") as caught:
         page.run("focal", "mse")
-    assert page.runs({"mse": ("focal", "mse")}) == {} and capsys.readouterr().out == f"{caught.value}\n"
+    assert page.runs({"mse": ("focal", "mse")}) == {} and displayed == [f"*{caught.value}*"]
     assert page.told({}, ["mse"]) == {"map_mse": "not run yet", "band_mse": "Not run yet."}
 
 
@@ -115,12 +122,11 @@ def test_the_watcher_sees_the_kept_tables_of_a_committed_run_once(page):
     assert len(seen) == 1 and list(seen[0]) == ["conflict"] and seen[0]["conflict"].equals(run.table("conflict"))
 
 
-def test_what_is_not_kept_is_left_out_in_a_sentence(page, tmp_path, capsys):
+def test_what_is_not_kept_is_left_out_in_a_sentence(page, tmp_path, displayed):
     run = page.run(*BASE)
     bare = type(run)(tmp_path, run.record)
     assert page.look(bare, "mistakes") is None and page.found(bare, range(8), 0.1) is None
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2 and all("of remedies/base is not kept with its record; `make book`" in line for line in said)
+    assert len(displayed) == 2 and all("of remedies/base is not kept with its record; `make book`" in line for line in displayed)
     assert page_module.say(None, "map") == "(not kept)"
 
 

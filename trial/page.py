@@ -80,7 +80,7 @@ class Page:
             except InputError as error:
                 if not self.reading:
                     raise
-                print(error)
+                display(Markdown(f"*{error}*"))
         return found
 
     def table(self, run: Run, name: str) -> pd.DataFrame | None:
@@ -88,7 +88,7 @@ class Page:
         if (run.folder / f"{name}.parquet").exists() or not self.reading:
             return run.table(name)
         arm = f"{run.config.experiment}/{run.config.arm}"
-        print(f"Left out: the table {name!r} of {arm} is not kept with its record; `make book` trains the run, and shows it.")
+        display(Markdown(f"*Left out: the table {name!r} of {arm} is not kept with its record; `make book` trains the run, and shows it.*"))
         return None
 
     def look(self, run: Run, name: str) -> pd.DataFrame | None:
