@@ -13,7 +13,7 @@ from pathlib import Path
 
 HOLE = "§"
 # Directives that hold derivations, tasks for the reader, or no sentences.
-FREE = re.compile(r"math|prf:(definition|theorem|lemma|corollary|proposition|proof)|exercise|solution|bibliography|code.*|toctree")
+FREE = re.compile(r"math|prf:(definition|example|theorem|lemma|corollary|proposition|proof)|exercise|solution|bibliography|code.*|toctree")
 FENCE = re.compile(r"\s*(?P<fence>`{3,}|~{3,}|:{3,})\s*(\{(?P<name>[^}]*)\}(?P<title>.*)|[\w+-]*)$")
 OPTION = re.compile(r"\s*:[\w-]+:(\s|$)")
 ALONE = ("#", "|")  # a heading, a row of a table

@@ -13,7 +13,8 @@ from groundwork.paths import ROOT
 from trial.planner.memory import GIB, RESERVE_GIB, predict
 from trial.register import committed
 from trial.register.claims import CLAIMS, FLOOR, Claim, ratio
-from trial.register.register_page import cards, told
+from trial.register.register_cards import cards
+from trial.register.register_page import told
 from trial.register.verdicts import (
     FRESH_SEEDS,
     MIN_SEEDS,

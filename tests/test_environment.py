@@ -78,6 +78,6 @@ def test_a_git_that_names_the_commit_and_then_fails_leaves_it_marked(checkout, m
 
 def test_a_package_without_metadata_costs_neither_a_record_nor_a_notebook_that_has_run(monkeypatch):
     monkeypatch.setattr(environment, "PACKAGES", ("torch", "brought-by-conda-under-another-name"))
-    monkeypatch.setattr(execute, "PACKAGES", records.PACKAGES)
+    monkeypatch.setattr(execute, "SHOWN", environment.PACKAGES)
     for packages in (environment.environment("cpu")["packages"], execute._circumstances()["packages"]):
         assert packages["torch"] and packages["brought-by-conda-under-another-name"] == "not installed"

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from emojivoc import statistics
-from trial.figures import cost_figures, figures, memory_figures, remedy_figures
+from trial.figures import cost_figures, data_figures, figures, memory_figures, remedy_figures
 from trial.planner.memory import GIB, Peak
 from trial.register import comparisons
 from yolo_core.training.records import Run
@@ -49,8 +49,8 @@ DRAWN = {
     "cut_lines": lambda: figures.cut_lines({"squared error": CUTS, "focal": CUTS}),
     "gradient_scatter": lambda: figures.gradient_scatter({"mse": CELLS, "focal": CELLS}, {"mse": (1, 1.0), "focal": (3, 2.0)}),
     "live_gradients": lambda: figures.live_gradients(LOOKS, CELLS, "focal"),
-    "overlay": lambda: figures.overlay(SHARES, SHARES),
-    "class_bars": lambda: figures.class_bars(SHARES, SHARES),
+    "overlay": lambda: data_figures.overlay(SHARES, SHARES),
+    "class_bars": lambda: data_figures.class_bars(SHARES, SHARES),
     "band_curve": lambda: comparisons.band_curve({arm: Fresh() for arm in ARMS}, ARMS),
     "reliability_curves": lambda: comparisons.reliability_curves(ARMS),
     "floor_scatter": lambda: comparisons.floor_scatter(ARMS),

@@ -147,7 +147,7 @@ def test_the_picture_is_described_in_words_and_a_phone_gets_the_narrow_one():
     page = ElementTree.fromstring(_closed(html(WHOLE)))
     source, image = page.find("picture/source"), page.find("picture/img")
     assert image.get("alt") == said and image.get("src").endswith("/forest.svg")
-    assert source.get("srcset").endswith("/forest-narrow.svg") and source.get("media") == "(max-width: 40rem)"
+    assert source.get("srcset").endswith("/forest-narrow.svg") and source.get("media") == "screen and (max-width: 60rem)"
 
 
 def _closed(page):

@@ -1,7 +1,10 @@
 """What the project promises its contributors exists: hooks that run, a workflow whose cache knows what a run depends on, one version."""
 
+import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +13,7 @@ import pytest
 import yaml
 
 import yolo_core
-from trial.register import claims
-from yolo_core import experiments
+from groundwork.code_hash import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = [hook for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
@@ -70,11 +72,45 @@ def test_the_changelog_the_citation_and_the_package_speak_of_one_version():
     assert first == str(cited) == yolo_core.__version__
 
 
-def test_the_new_arm_and_the_new_claim_of_the_guide_fit_where_it_puts_them():
-    snippets = re.findall(r"^```python\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
+ADDED = """
+import json, sys
+from trial.register import committed, reference, verdicts
+from trial.register.claims import CLAIMS
+from yolo_core import experiments
+from book.press import publish
+
+(claim,) = [claim for claim in CLAIMS if claim.id == "C1z"]
+dropout = experiments.resolve(*claim.arms[1], "pocket").dropout
+judged = verdicts.register([{"config": experiments.resolve(*arm, "pocket").to_dict(), "metrics": {"map": value}}
+                            for arm, value in zip(claim.arms, (0.1, 0.3))])
+seeds = [finding.seeds for finding in judged if finding.claim.id == "C1z"]
+print(json.dumps([dropout, seeds, publish.pages()[-1]]))
+"""
+
+
+def test_an_arm_a_claim_and_a_page_of_the_guide_are_a_line_an_entry_and_a_notebook_with_a_line(tmp_path):
+    """Added where the guide puts them in a scratch copy, nowhere else: the arm resolves, the claim is judged, the page is in the book."""
+    for name in (*(package.replace(".", "/") for package in PACKAGES), "notebooks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "_toc.yml", tmp_path)
+    (tmp_path / "records").mkdir()
+    shutil.copy(ROOT / "records/planned.json", tmp_path / "records")
+    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("__pycache__", "press"), dirs_exist_ok=True)
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
     arm, claim = (next(text for text in snippets if text.startswith(start)) for start in ('"no-dropout"', "Claim("))
-    (changed,) = eval("{" + arm + "}", vars(experiments)).values()
-    assert set(changed) == {"dropout"} and experiments.resolve("baseline", "compressed", "pocket").dropout != changed["dropout"]
-    (made,) = eval(claim, vars(claims))
-    assert made.arms[1] == ("baseline", "no-dropout") and made.id not in {known.id for known in claims.CLAIMS}
-    assert made.effect({"map": 0.1}, {"map": 0.3}) > made.threshold > made.effect({"map": 0.1}, {"map": 0.1})
+    (line,) = re.findall(r"`- file: (notebooks/no_dropout)`", guide)
+    for file, before, added in (
+        (tmp_path / "yolo_core/experiments.py", '"compressed": changes(),\n', arm),
+        (tmp_path / "trial/register/claims/baseline_focal.py", ": tuple[Claim, ...] = (\n", claim),
+        (tmp_path / "_toc.yml", "- file: book/bibliography\n", f"      - file: {line}\n"),
+    ):
+        assert str(file.relative_to(tmp_path)) in guide
+        text = file.read_text(encoding="utf-8")
+        assert text.count(before) == 1
+        file.write_text(text.replace(before, before + added), encoding="utf-8")
+    shutil.copy(ROOT / "notebooks/head.ipynb", tmp_path / f"{line}.ipynb")
+    outside = {"PATH": os.environ["PATH"], "YOLO_ROOT": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", ADDED], cwd=tmp_path, env=outside, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [0.0, [[0]], f"{line}.ipynb"]

@@ -68,7 +68,9 @@ def notebook(*cells: str, outputs: list | None = None, count: int | None = None,
     parameters = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
     made = [{"cell_type": "markdown", "metadata": {}, "source": "# Title"}]
     made += [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": parameters, "outputs": [], "execution_count": None}]
-    made += [{"cell_type": "code", "metadata": {"tags": [*tags]}, "source": s, "outputs": outputs or [], "execution_count": count} for s in cells]
+    made += [
+        {"cell_type": "code", "metadata": {"tags": [*tags]}, "source": s, "outputs": outputs or [], "execution_count": count} for s in cells
+    ]
     return {"cells": made, "metadata": {"kernelspec": {"name": "python3"}}}
 
 

@@ -20,7 +20,7 @@ from card.study import longest_first  # noqa: E402
 
 from groundwork.errors import InputError  # noqa: E402
 from trial import watch  # noqa: E402
-from trial.register import card, claims, committed, register_page, verdicts  # noqa: E402
+from trial.register import card, claims, committed, register_cards, register_page, verdicts  # noqa: E402
 from yolo_core.data.voc import VocData  # noqa: E402
 from yolo_core.training import resident  # noqa: E402
 from yolo_core.training.config import RunConfig  # noqa: E402
@@ -292,7 +292,7 @@ def test_claim_h2_is_judged_by_the_card_where_there_is_one(said, full, compresse
     said(full, compressed)
     finding = verdicts.judge(claim, [])
     assert finding.verdict == verdict and finding.effect == pytest.approx(effect) and finding.why == ""
-    assert "measured on Card X" in register_page.told(finding) and "()" not in register_page.cards([finding])
+    assert "measured on Card X" in register_page.told(finding) and "()" not in register_cards.cards([finding])
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"parts": {"memory": {"found": {"peaks": 1}}}}', '{"parts": []}'])

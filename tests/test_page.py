@@ -1,13 +1,15 @@
 """What every page shares: the runs of both data sets, their means in words, and photographs only where they may be shown."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers_voc import write_tree
 
 from trial import page as page_module
-from trial.figures import figures
+from trial.figures import conclusions, figures
 from trial.page import Page
 from trial.register import committed
+from trial.register.comparisons import by_arm
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
 from yolo_core.training.records import Run
@@ -65,3 +67,28 @@ def test_photographs_are_shown_from_the_readers_disk_and_not_where_they_are_forb
         assert titles[:2] == ["annotated", "Exp 3"] and len(shown[0].axes) == 6
         drawn = [text.get_text() for axes in shown[0].axes[1::2] for text in axes.texts]
         assert drawn == ["boat 0.90", "bus 0.30"], "score 0.2 or more, on the picture they were found in"
+
+
+def test_below_the_dots_stand_the_arms_with_the_highest_and_the_lowest_mean():
+    arms = {"one": ("focal", "mse"), "two": ("focal", "focal"), "three": ("focal", "none")}
+    stored = committed.stored("pocket")
+    said = conclusions.extremes(arms, {"EmojiVOC": stored, "photographs": []}, {"mAP": lambda m: m["map"]})
+    means = {name: np.mean([r.metrics["map"] for r in by_arm(stored)[arm]]) for name, arm in arms.items() if arm in by_arm(stored)}
+    most, least = max(means, key=means.get), min(means, key=means.get)
+    assert said == (
+        f"**mAP**, averaged over seeds: on EmojiVOC highest for *{most}* ({means[most]:.3g}), lowest for *{least}* ({means[least]:.3g})."
+    )
+    assert conclusions.extremes({"one": arms["one"]}, {"EmojiVOC": stored}, {"mAP": lambda m: m["map"]}) == ""
+
+
+def test_the_largest_step_of_a_road_passes_over_what_has_not_run():
+    assert conclusions.largest_step({"a": [0.1], "b": [], "c": [0.2, 0.4], "d": [0.35]}) == "The largest step is that to *c*: +0.200."
+    assert conclusions.largest_step({"a": [0.1], "b": []}) == "Fewer than two of these detectors have run."
+
+
+def test_overconfidence_is_the_mean_score_less_the_share_that_is_true():
+    runs = by_arm(committed.stored("pocket"))["focal", "mse"][:2]
+    found = [run.metrics["reliability"] for run in runs]
+    score, true, count = (sum(map(np.sum, (f[key] for f in found))) for key in ("score_sum", "true", "detections"))
+    assert conclusions.overconfidence(runs) == f"{score / count - true / count:+.2f}"
+    assert "want of detections" in conclusions.overconfidence([])

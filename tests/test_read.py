@@ -82,9 +82,8 @@ def test_ten_numbers_of_pages_that_are_read_are_those_of_the_committed_runs_of_s
 def test_a_page_that_is_read_says_whose_numbers_it_shows_and_how_to_replicate_them(read):
     for name in PAGES:
         assert "reference run of seed 0" in read[name]["own"] and "`make book`" in read[name]["own_runs"], name
-    assert read["baseline"]["band"].startswith(
-        f"Nothing was trained for this page: the mAP of the reference run of seed 0 is {read['baseline']['map']}."
-    )
+    assert read["baseline"]["band"].startswith(f"The committed reference run of seed 0 has a mAP of {read['baseline']['map']}.")
+    assert "Nothing was trained here: `make book` trains your own" in read["baseline"]["band"]
     assert not any("this build" in str(value).lower() for name in PAGES for value in read[name].values())
 
 
@@ -121,8 +120,8 @@ def test_what_is_not_kept_is_left_out_in_a_sentence(page, tmp_path, capsys):
     bare = type(run)(tmp_path, run.record)
     assert page.look(bare, "mistakes") is None and page.found(bare, range(8), 0.1) is None
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2 and all("of remedies/base is not kept with the record; `make book`" in line for line in said)
-    assert page_module.say(None, "map") == "not kept with the record"
+    assert len(said) == 2 and all("of remedies/base is not kept with its record; `make book`" in line for line in said)
+    assert page_module.say(None, "map") == "(not kept)"
 
 
 def test_detections_are_drawn_from_the_table_of_a_run_and_a_run_without_one_has_detected_nothing(page, tmp_path, monkeypatch):

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from trial.figures import figures
-from trial.register import committed, register_page
+from trial.register import committed, register_cards, register_page
 from trial.register.claims import CLAIMS
-from trial.register.register_page import agreement, answer, by_claim, cards, counts, listed, markdown, progress, summary, tally, told
+from trial.register.measures import MEASURES, against, bar
+from trial.register.register_cards import FOUR, cards, four
+from trial.register.register_page import agreement, answer, by_claim, counts, listed, markdown, own, plain, progress, summary, tally, told
 from trial.register.verdicts import judge, register
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,12 +48,78 @@ def test_both_verdicts_stand_side_by_side():
     row = next(line for line in markdown(found).splitlines() if line.startswith("| [R1]"))
     holds, fails = row.split(" | ")[-2:]
     assert holds.startswith("[HOLDS]{.verdict-holds}, firm: 2 (") and fails.startswith("[FAILS]{.verdict-fails}, firm: 0.5 (")
-    card = next(card for card in cards(found).split("\n\n```{admonition} ") if card.startswith("R1 "))
-    assert card.startswith("R1 · EmojiVOC HOLDS, photographs FAILS\n:class: trial trial-inconclusive")
-    assert "- *EmojiVOC:* [HOLDS]" in card and f"- *{PHOTOGRAPHS}:* [FAILS]" in card
+    card = card_of("R1", found)
+    assert 'data-group="YOLOv8&#x27;s ideas" data-whose="write-up" data-verdicts="HOLDS FAILS"' in card
+    assert '<dt>EmojiVOC</dt><dd><span class="verdict-holds">HOLDS</span> 2 (' in card
+    assert '<dt>photographs</dt><dd><span class="verdict-fails">FAILS</span> 0.5 (' in card
     said = summary(found)["R1"]
     assert said["verdict"] == "[HOLDS]{.verdict-holds}" and said["photographs"].startswith("[FAILS]")
     assert re.fullmatch(r"EmojiVOC \[HOLDS\].*; photographs \[FAILS\].*", said["both"])
+
+
+def card_of(name, findings):
+    return next(card for card in cards(findings).split("</section>") if f'id="{name}"' in card)
+
+
+def test_a_card_says_what_was_measured_the_bar_and_the_distance_to_it():
+    card = card_of("R1", both(UP, DOWN))
+    assert "Measured: mAP, as a multiple of the base&#x27;s. Claimed: above 1.1." in card
+    assert "cleared by 0.9, 3 seeds" in card and "missed by 0.6, 3 seeds" in card
+    assert "<details><summary>Prediction" in card and "- *Predicted before the runs:* at one stride" in card
+
+
+def test_every_claim_says_what_its_effect_measures():
+    assert list(MEASURES) == [c.id for c in CLAIMS]
+
+
+def test_the_distance_to_a_bar_is_counted_from_the_claimed_side_and_from_the_nearer_end_of_a_range():
+    at = {c.id: replace(judge(c, []), effect=0.3) for c in CLAIMS}
+    assert (bar(at["C2a"].claim), against(at["C2a"])) == ("below 0.1", "bar below 0.1, missed by 0.2")
+    assert against(at["C1a"]) == "bar above 0.1, cleared by 0.2"
+    assert against(replace(at["C3a"], effect=13.0)) == "bar 3.5 to 14, cleared by 1"
+    assert against(replace(at["C3a"], effect=15.0)) == "bar 3.5 to 14, missed by 1"
+    assert against(replace(at["C3a"], effect=math.nan)) == "bar 3.5 to 14"
+
+
+def test_each_experiment_of_the_front_page_has_a_figure_a_verdict_and_its_meaning_for_every_data_set():
+    one = next(e for e in FOUR if e.id == "C2c")
+    maps = [
+        {"config": {"experiment": "focal", "arm": a, "seed": s}, "metrics": {"map": m}}
+        for a, m in (("mse", 0.4), ("focal", 0.1))
+        for s in range(3)
+    ]
+    fails = [r | {"metrics": {"map": 0.4}} for r in maps]
+    found = [*register(maps), *register(fails, PHOTOGRAPHS)]
+    card = next(part for part in four(found).split("</section>") if 'data-claim="C2c"' in part)
+    emoji, photographs = card.split("<dt>")[1:]
+    assert ">0.25<" in emoji and "HOLDS" in emoji and one.means["HOLDS"] in emoji
+    assert ">1<" in photographs and "FAILS" in photographs and one.means["FAILS"] in photographs
+    assert four(NOTHING).count("not run") == 2 * len(FOUR) and four(NOTHING).count("<section") == 4
+
+
+def test_how_long_the_trainings_were_is_counted():
+    assert register_cards.length({"EmojiVOC": [900, 1200, 900], "photographs": []}) == "900 to 1,200 on EmojiVOC"
+    assert register_cards.length({"EmojiVOC": [900], "photographs": [2]}) == "900 on EmojiVOC and 2 on photographs"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_register_for_a_terminal_is_aligned_and_keeps_within_its_width(width):
+    text = plain(both(UP, DOWN), width)
+    assert max(map(len, text.splitlines())) <= width and not re.search(r"[\[\]{}|*]|verdict-", text)
+    block = next(b for b in text.split("\n\n") if b.startswith("R1    A decoupled head helps (write-up)"))
+    assert all(line.startswith("      ") for line in block.splitlines()[1:])
+    said = " ".join(block.split())
+    assert (
+        "EmojiVOC: HOLDS, firm: 2 (1.75 to 2.25), 3 seeds; bar above 1.1, cleared by 0.9" in said
+        and "photographs: FAILS, firm: 0.5" in said
+    )
+    assert "EmojiVOC:" not in plain(register(BASE + UP), width)  # one data set need not be named
+
+
+def test_a_reader_s_own_runs_are_listed_where_there_are_any():
+    assert own(register([])) == "No sentence has a run in each of its arms here."
+    rows = own(register(BASE[:1] + UP[:1])).splitlines()[2:]
+    assert len(rows) == 1 and rows[0].startswith("| [R1](/") and "cleared by 0.9 | 1 | [INCONCLUSIVE]" in rows[0]
 
 
 def test_a_table_of_a_notebook_holds_both_answers_too():
@@ -63,17 +131,20 @@ def test_a_table_of_a_notebook_holds_both_answers_too():
 def test_a_sentence_that_is_not_run_says_so_on_each_data_set():
     assert {answer(f) for f in NOTHING if f.claim.arms} == {"not run"}
     assert markdown(NOTHING).count("not run") == 2 * sum(bool(c.arms) for c in CLAIMS)
-    assert "C1 · not run" in cards(NOTHING) and "H2 · INCONCLUSIVE" in cards(NOTHING)
+    assert card_of("C1", NOTHING).count("not run") == 2 and 'data-verdicts="NOT-RUN"' in card_of("C1", NOTHING)
+    assert 'data-verdicts="INCONCLUSIVE"' in card_of("H2", NOTHING)
 
 
 def test_an_answer_says_seeds_firmness_level_and_the_interval_over_pictures():
     one = judge(R1, records("base", 0.1) + records("decoupled", 0.2))
-    assert answer(one) == "[INCONCLUSIVE]{.verdict-inconclusive}: 2, 1 seed"
+    assert answer(one) == "[INCONCLUSIVE]{.verdict-inconclusive}: 2, 1 seed; bar above 1.1, cleared by 0.9"
     once = judge(R1, BASE + UP)
     assert answer(once).startswith("[HOLDS]{.verdict-holds}, not firm: 2 (1.75 to 2.25), 3 seeds")
     again = judge(R1, records("base", *5 * [0.1]) + records("decoupled", 0.2, 0.21, 0.19, 0.2, 0.2))
     assert re.fullmatch(r"2 \([\d.]+ to [\d.]+ at 97\.2 %\)", told(again))
-    assert answer(replace(once, over_images=(1.5, 2.5), firm=True)).endswith("3 seeds; over val pictures 1.5 to 2.5")
+    assert answer(replace(once, over_images=(1.5, 2.5), firm=True)).endswith(
+        "3 seeds; bar above 1.1, cleared by 0.9; over val pictures 1.5 to 2.5"
+    )
     assert ", firm: " in answer(replace(once, firm=True))
 
 
@@ -143,7 +214,10 @@ def test_the_pictures_say_where_they_alone_would_leave_a_verdict_open():
 
 def test_what_the_pages_name_of_the_register_is_there():
     found = [finding for profile in committed.JUDGED for finding in committed.findings(profile)]
-    there = {"claims": register_page.numbers(found, register([]), {}) | {"forest": "", "released": ""}, "verdicts": summary(found)}
+    there = {
+        "claims": register_page.numbers(found, register([]), {}) | {"forest": "", "released": "", "cards": "", "four": "", "length": ""},
+        "verdicts": summary(found),
+    }
     pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
     named = {name for page in pages for name in re.findall(r"\{\{ ((?:claims|verdicts)\.[\w.]+) \}\}", page.read_text())}
     assert len(named) > 50

@@ -11,7 +11,7 @@ from helpers_voc import image, write_tree
 
 from bench import bench
 from bench.contest import Row
-from groundwork.strict_json import dumps
+from groundwork.strict_json import dumps, write_json
 from trial.planner import memory
 from trial.register import committed, verdicts
 from trial.register.claims import CLAIMS
@@ -106,5 +106,5 @@ def test_claims_judge_a_record_of_nulls_as_one_of_nan(blind, tmp_path):
 
 
 def test_numbers_and_journals_are_json_too(tmp_path):
-    strict_json.write_json(tmp_path / "x.json", {"a": math.nan})
+    write_json(tmp_path / "x.json", {"a": math.nan})
     assert strict((tmp_path / "x.json").read_text()) == {"a": None}

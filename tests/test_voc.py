@@ -1,11 +1,7 @@
-"""The reader of VOC trees on good input: boxes, pictures, splits, the cache, the loader, the download."""
+"""The reader of VOC trees on good input: boxes, pictures, splits, the cache."""
 
-import http.client
-import io
 import json
 import pickle
-import tarfile
-import urllib.error
 from pathlib import Path
 
 import defusedxml.ElementTree
@@ -13,18 +9,15 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets.voc
-from helpers_voc import BASE, SIZE, annotation, image, obj, picture, split_file, write_tree, xml
+from helpers_voc import SIZE, annotation, image, obj, picture, split_file, write_tree, xml
 from PIL import Image
 from torchvision.datasets import VOCDetection
 from torchvision.transforms import v2
 
-from groundwork import files as files_module
 from groundwork.errors import InputError
 from voc_tree import cache as cache_module
-from voc_tree import download as download_module
 from voc_tree import tree as tree_module
 from voc_tree.annotation import CLASSES, read_annotation
-from voc_tree.download import download
 from voc_tree.picture import read_image
 from voc_tree.tree import check
 from yolo_core.data.voc import VocData, loader
@@ -303,160 +296,6 @@ def test_a_sample_of_a_list_in_no_order_and_of_emojivoc_is_its_first_pictures(tm
     drawn = write_tree(tmp_path / "drawn", train=12, val=1)
     (drawn / "emojivoc.json").write_text("{}")
     assert VocData(drawn, "train", 8).sample(4).ids == data.ids[::-1][:4]
-
-
-def batches(found) -> list[list[int]]:
-    """The first pixels of each picture of each batch: enough to tell the pictures of these tests apart."""
-    return [images.flatten(1)[:, :8].tolist() for images, _ in found]
-
-
-def test_the_loader_gives_every_picture_once_and_keeps_the_last_partial_batch(tmp_path):
-    data = VocData(write_tree(tmp_path, train=7), "train", 8)
-    shuffled, plain = loader(data, 3, shuffle=True, seed=0), loader(data, 3, shuffle=False, seed=0)
-    assert len(shuffled) == 3 and [len(batch) for batch in batches(shuffled)] == [3, 3, 1]
-    assert sum(batches(plain), []) == data.images.flatten(1)[:, :8].tolist()
-    assert sorted(sum(batches(shuffled), [])) == sorted(sum(batches(plain), []))
-    images, targets = next(iter(plain))
-    assert images.dtype == torch.uint8 and [len(target["labels"]) for target in targets] == [0, 1, 2]
-
-
-def test_the_order_is_fixed_by_seed_and_epoch(tmp_path):
-    data = VocData(write_tree(tmp_path, train=12), "train", 8)
-    orders = {}
-    for seed in (0, 1):
-        for epoch in (0, 1):
-            found = loader(data, 5, shuffle=True, seed=seed)
-            found.set_epoch(epoch)
-            orders[seed, epoch] = batches(found)
-            assert batches(found) == orders[seed, epoch]  # a second pass without set_epoch
-    assert all(orders[a] != orders[b] for a in orders for b in orders if a < b)
-
-
-def test_a_subset_is_loaded_too(tmp_path):
-    data = VocData(write_tree(tmp_path, train=6), "train", 8)
-    ((images, _),) = loader(torch.utils.data.Subset(data, [4, 2]), 9, shuffle=False, seed=0)
-    assert torch.equal(images, data.images[[4, 2]])
-
-
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_two_workers_give_the_same_batches_as_none(tmp_path, context):
-    data = VocData(write_tree(tmp_path, train=9), "train", 8)
-    alone, helped = loader(data, 2, shuffle=True, seed=3), loader(data, 2, shuffle=True, seed=3, workers=2)
-    helped.multiprocessing_context = context
-    for epoch in (0, 1):
-        alone.set_epoch(epoch)
-        helped.set_epoch(epoch)
-        for (images, targets), (same_images, same_targets) in zip(alone, helped, strict=True):
-            assert torch.equal(images, same_images)
-            assert all(torch.equal(a[k], b[k]) for a, b in zip(targets, same_targets, strict=True) for k in a)
-
-
-def test_batches_are_pinned_where_there_is_a_gpu_and_workers_live_on_between_epochs(tmp_path, monkeypatch):
-    data = VocData(write_tree(tmp_path, train=4), "train", 8)
-    for gpu, workers in ((False, 0), (True, 2)):
-        monkeypatch.setattr("torch.cuda.is_available", lambda gpu=gpu: gpu)
-        batches = loader(data, 2, shuffle=True, seed=0, workers=workers)
-        assert (batches.pin_memory, batches.persistent_workers) == (gpu, workers > 0)
-
-
-def test_drawing_batches_leaves_the_global_random_state_alone(tmp_path):
-    data = VocData(write_tree(tmp_path, train=4), "train", 8)
-    before = torch.get_rng_state()
-    list(loader(data, 2, shuffle=True, seed=0))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-# The download; the network itself is never touched
-
-
-@pytest.fixture
-def archive(tmp_path, monkeypatch):
-    """A stand-in for the archive of VOC 2012, with torchvision's table pointing at it."""
-    write_tree(tmp_path / "made", train=2, val=1)
-    path = tmp_path / "made.tar"
-    with tarfile.open(path, "w") as tar:
-        tar.add(tmp_path / "made" / "VOCdevkit", "VOCdevkit")
-    md5 = torchvision.datasets.utils.calculate_md5(str(path))
-    entry = {"url": "https://voc.example/voc.tar", "filename": "voc.tar", "md5": md5, "base_dir": "VOCdevkit/VOC2012"}
-    monkeypatch.setitem(download_module.DATASET_YEAR_DICT, "2012", entry)
-    monkeypatch.setitem(download_module.SIZES, "2012", path.stat().st_size)
-    return path
-
-
-class Answer(io.BytesIO):
-    """What a host sends: the bytes it holds, then an error if there is one."""
-
-    status, error = 200, None
-
-    def read(self, size=-1):
-        content = super().read(size)
-        if not content and self.error:
-            raise self.error
-        return content
-
-
-def serve(monkeypatch, content: bytes, error: Exception | None = None):
-    def answer(request, timeout):
-        assert request.full_url == "https://voc.example/voc.tar" and 0 < timeout < 60
-        sent = Answer(content)
-        sent.error = error
-        return sent
-
-    monkeypatch.setattr(files_module, "urlopen", answer)
-
-
-def test_a_download_ends_in_a_tree_that_both_readers_open(tmp_path, archive, monkeypatch):
-    serve(monkeypatch, archive.read_bytes())
-    assert "holds VOC 2012" in download(tmp_path / "out")
-    assert check(tmp_path / "out") == [] and len(VOCDetection(tmp_path / "out", image_set="train")) == 2
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["VOCdevkit", "voc.tar"]
-    assert "is there already (2 in train, 1 in val" in download(tmp_path / "out")
-
-
-def test_an_archive_fetched_by_hand_is_used(tmp_path, archive, monkeypatch):
-    serve(monkeypatch, b"", AssertionError("the network was asked"))
-    (tmp_path / "out").mkdir()
-    archive.rename(tmp_path / "out" / "voc.tar")
-    download(tmp_path / "out")
-    assert check(tmp_path / "out") == []
-
-
-@pytest.mark.parametrize(
-    "error",
-    [urllib.error.URLError("no such host"), TimeoutError("timed out"), http.client.IncompleteRead(b""), None],
-    ids=["unknown host", "silence", "cut off", "too short a file"],
-)
-def test_a_failed_download_tells_the_manual_way_and_keeps_what_came(tmp_path, archive, monkeypatch, error):
-    whole = archive.read_bytes()
-    serve(monkeypatch, whole[:1000], error)
-    with pytest.raises(InputError, match=r"https://voc.example/voc.tar by other means \(md5 [0-9a-f]{32}\), put it at .*voc.tar"):
-        download(tmp_path / "out")
-    (part,) = (tmp_path / "out").iterdir()
-    assert part.name == "voc.tar.part" and part.read_bytes() == whole[:1000]
-
-
-def test_an_archive_without_a_tree_is_told_and_kept(tmp_path, archive, monkeypatch):
-    (tmp_path / "out").mkdir()
-    with tarfile.open(tmp_path / "out" / "voc.tar", "w") as tar:
-        tar.add(archive, "VOCdevkit/nothing")
-    md5 = torchvision.datasets.utils.calculate_md5(str(tmp_path / "out" / "voc.tar"))
-    monkeypatch.setitem(download_module.DATASET_YEAR_DICT["2012"], "md5", md5)
-    with pytest.raises(InputError, match="voc.tar: could not be unpacked .*; make room"):
-        download(tmp_path / "out")
-    assert not (tmp_path / "out" / BASE).exists() and (tmp_path / "out" / "voc.tar").exists()
-
-
-def test_a_wrong_archive_fetched_by_hand_is_refused_and_not_overwritten(tmp_path, archive, monkeypatch):
-    serve(monkeypatch, archive.read_bytes())
-    (tmp_path / "voc.tar").write_bytes(b"something else")
-    with pytest.raises(InputError, match="expected md5"):
-        download(tmp_path)
-    assert (tmp_path / "voc.tar").read_bytes() == b"something else"
-
-
-def test_the_table_of_torchvision_has_the_address_and_checksum_that_are_told():
-    entry = torchvision.datasets.voc.DATASET_YEAR_DICT["2012"]
-    assert entry["url"].endswith("/VOCtrainval_11-May-2012.tar") and entry["md5"] == "6cd6e144f989b92b3379bac3b3de84fd"
 
 
 # Real photographs

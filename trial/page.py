@@ -30,7 +30,7 @@ from yolo_core.data.voc import VocData
 from yolo_core.training.records import Run
 
 READ = "YOLO_READ"  # 1 for the kernels of a book that is read
-NOT_RUN, NOT_KEPT = "not run yet", "not kept with the record"
+NOT_RUN, NOT_KEPT = "not run yet", "(not kept)"
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 DETECTION = ["image", *BOX, "score", "label"]  # the columns of `scoring.shown`
 SETS = {"EmojiVOC": "pocket", "photographs": "photographs"}  # what a figure calls a data set, and the profile of its runs
@@ -88,7 +88,7 @@ class Page:
         if (run.folder / f"{name}.parquet").exists() or not self.reading:
             return run.table(name)
         arm = f"{run.config.experiment}/{run.config.arm}"
-        print(f"Left out: the table {name!r} of {arm} is {NOT_KEPT}; `make book` trains the run, and shows it.")
+        print(f"Left out: the table {name!r} of {arm} is not kept with its record; `make book` trains the run, and shows it.")
         return None
 
     def look(self, run: Run, name: str) -> pd.DataFrame | None:
@@ -138,11 +138,11 @@ class Page:
         band = replication.band_of(run, self.stored, value, what)[0]
         if not self.reading:
             return band.sentence
-        said = f"Nothing was trained for this page: the {what} of the reference run of seed {self.seed} is {band.fresh:.3f}."
+        said = f"The committed reference run of seed {self.seed} has a {what} of {band.fresh:.3f}."
         if band.low is not None:
             said += f" {len(band.values)} reference runs let one expect the next between {band.low:.3f} and {band.high:.3f}"
-            said += " (95 % prediction interval); `make book` trains yours and says whether it lies there."
-        return said
+            said += " (95 % prediction interval)."
+        return said + " Nothing was trained here: `make book` trains your own and says whether it repeats them."
 
     def verdicts(self, ids: Collection[str] = ()) -> HTML:
         """The verdicts of the sentences argued on this page, or of those named, on both data sets."""

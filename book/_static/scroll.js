@@ -10,8 +10,15 @@
     else box.removeAttribute("tabindex");
     fade(box);
   };
+  // A figure scrolls by itself: what an output says below it stays where it is.
+  document.querySelectorAll("article .cell_output > img").forEach((image) => {
+    const box = document.createElement("div");
+    box.className = "figure-box";
+    image.replaceWith(box);
+    box.append(image);
+  });
   const sizes = new ResizeObserver((changed) => changed.forEach(({ target }) => look(target)));
-  document.querySelectorAll("article :is(pre, .cell_output, .output, .pst-scrollable-table-container, div.math)").forEach((box) => {
+  document.querySelectorAll("article :is(pre, .figure-box, .cell_output, .output, .pst-scrollable-table-container, div.math)").forEach((box) => {
     sizes.observe(box);
     box.addEventListener("scroll", () => fade(box), { passive: true });
   });

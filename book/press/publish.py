@@ -102,11 +102,12 @@ def conclude(profile: str, reading: bool = False) -> dict[str, dict]:
     ours = [] if reading else experiments.finished(profile)
     own = verdicts.register((run.record for run in ours), experiments.profile_of(profile).data[0])
     runs = {register_page.short(experiments.profile_of(name).data[0]): committed.stored(name) for name in committed.JUDGED}
+    steps = {name: [run.record["steps"] for run in some if run.metrics] for name, some in runs.items()}
     forest.write(_made(BUILD / _name(profile, reading) / "drawn"), judged)
     return {
         "claims": register_page.numbers(judged, own, {name: len(some) for name, some in runs.items()})
         | {"forest": forest.html(judged), "released": released.table(runs), "cards": register_cards.cards(judged)}
-        | {"four": register_cards.four(judged), "length": register_cards.length(runs)},
+        | {"four": register_cards.four(judged), "length": register_cards.length(steps)},
         "readings": {"figure": readings.html()},
         "verdicts": register_page.summary(judged),
         "hostile": hostile(),

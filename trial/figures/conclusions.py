@@ -27,9 +27,9 @@ def extremes(
             means = {row: float(np.mean([value(run.metrics) for run in runs[arm]])) for row, arm in arms.items() if arm in runs}
             if len(means) > 1:
                 most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
-                said.append(f"on {name} *{most}* ({means[most]:.3g}) and *{least}* ({means[least]:.3g})")
+                said.append(f"on {name} highest for *{most}* ({means[most]:.3g}), lowest for *{least}* ({means[least]:.3g})")
         if said:
-            sentences.append(f"Highest and lowest mean {title}: {'; '.join(said)}.")
+            sentences.append(f"**{title}**, averaged over seeds: {'; '.join(said)}.")
     return " ".join(sentences)
 
 

@@ -1,13 +1,13 @@
 """Every static figure of the book, in one style.
 
-Inside: `show`, `legend_below`, `detections`, `gallery`, `grid_target`, `grid_maps`, `loss_curves`, `score_curves`, `cut_bars`,
+Inside: `show`, `legend_below`, `detections`, `gallery`, `grid_target`, `loss_curves`, `score_curves`, `cut_bars`,
 `claims_table`; the colours.
 
 Okabe and Ito's colours, which the colour-blind can tell apart; type that stays legible when a figure is printed one column wide.
 Figures draw what they are given and never compute a result.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -18,12 +18,11 @@ import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor
 
-from emojivoc.statistics import ASPECT_EDGES, CENTRE_EDGES, SIZE_EDGES, Statistics
 from trial.register.register_page import answer, by_claim, html_badge, short
 from voc_tree.annotation import CLASSES
 
@@ -164,18 +163,6 @@ def grid_target(picture: Tensor, target: Tensor, boxes: Tensor, lost: Tensor) ->
     return figure
 
 
-def grid_maps(maps: Mapping[str, Tensor], label: str) -> Figure:
-    """S x S maps side by side on one colour scale, titled by their keys."""
-    figure, axes = plt.subplots(1, len(maps), figsize=(WIDTH, WIDTH / len(maps) + 0.2), squeeze=False)
-    top = max(m.max().item() for m in maps.values()) or 1.0
-    for axis, (title, values) in zip(axes.flat, maps.items(), strict=True):
-        image = axis.imshow(values.numpy(force=True), cmap="cividis", vmin=0, vmax=top)
-        axis.set(title=title, xticks=[], yticks=[])
-        axis.grid(False)
-    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
-    return figure
-
-
 def loss_curves(curves: pd.DataFrame, window: int = 25) -> Figure:
     """The four terms of the loss against the step, each a running mean over `window` steps, on a log scale."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
@@ -286,65 +273,6 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
     left.set(xscale="log", xlabel="score at least", ylabel="mAP@.5", ylim=(0, None))
     right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives per image")
     legend_below(left)
-    return figure
-
-
-def overlay(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
-    """Two data sets over each other: objects an image, size, aspect ratio, centres, objects a cell; in shares of their own totals."""
-    panels = (
-        ("per_image", np.arange(len(ours.per_image) + 1) - 0.5, "objects per image"),
-        ("sizes", SIZE_EDGES, "size, √share of picture"),
-        ("aspects", ASPECT_EDGES, "ln(width / height)"),
-        ("per_cell", np.arange(len(ours.per_cell) + 1) - 0.5, "objects per cell"),
-        ("centre_x", CENTRE_EDGES, "centre, x"),
-        ("centre_y", CENTRE_EDGES, "centre, y"),
-    )
-    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 4.2))
-    for axis, (name, edges, label) in zip(axes.flat, panels, strict=True):
-        for data, colour, filled in ((other, MUTED, True), (ours, BLUE, False)):
-            counts = np.asarray(getattr(data, name), float)
-            axis.stairs(counts / counts.sum(), edges, color=colour, fill=filled, alpha=0.5 if filled else 1, lw=1.5)
-        axis.set(xlabel=label, yticks=[])
-        axis.grid(False)
-    axes[0, 0].set_ylabel("share")
-    axes[1, 0].set(yscale="log", ylabel="share, log")
-    figure.legend(
-        handles=[Patch(color=MUTED, alpha=0.5, label=names[1]), Patch(fc="none", ec=BLUE, label=names[0])],
-        loc="outside upper right",
-        ncols=2,
-    )
-    return figure
-
-
-def class_bars(ours: Statistics, other: Statistics, names: tuple[str, str] = ("EmojiVOC", "VOC 2012 train")) -> Figure:
-    """Each class's share of the objects, two data sets side by side, on a logarithmic scale."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
-    x = np.arange(len(CLASSES))
-    for shift, data, colour, name in ((-0.2, other, MUTED, names[1]), (0.2, ours, BLUE, names[0])):
-        axes.bar(x + shift, np.asarray(data.classes) / max(data.objects, 1), 0.4, color=colour, label=name)
-    axes.set(yscale="log", ylabel="share of objects", xticks=x)
-    axes.set_xticklabels(CLASSES, rotation=50, ha="right", fontsize=8.5)
-    axes.grid(axis="x", visible=False)
-    legend_below(axes)
-    return figure
-
-
-def designs_sheet(glyphs: Mapping[str, Any], picture: Callable[[str], Image.Image], most: int = 12) -> Figure:
-    """One variant of each design: those of training in the left half, those of validation alone in the right; `most` of each."""
-    side, columns = 1.0, 2 * most + 1
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * WIDTH * len(glyphs) / 10))
-    for row, designs in enumerate(glyphs.values()):
-        for start, half in ((0, designs.train), (most + 1, designs.val)):
-            for k, variants in enumerate(half[:most]):
-                x = start + k
-                axes.imshow(picture(variants[0]).convert("RGBA"), extent=(x, x + side, row + side, row), interpolation="bilinear")
-    axes.axvline(most + 0.5, color=MUTED, lw=1)
-    axes.set(xlim=(0, columns), ylim=(len(glyphs), -0.2), yticks=np.arange(len(glyphs)) + 0.5, yticklabels=list(glyphs))
-    axes.set(xticks=[most / 2, most + 1 + most / 2], xticklabels=["train", "val only"], aspect="equal")
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
     return figure
 
 

@@ -99,7 +99,7 @@ class Layout:
         return left + (max(-EDGE, min(EDGE, value)) + EDGE) / (2 * EDGE) * (right - left)
 
 
-WIDE = Layout(7.3, (4.2, 6.55), 0.42, 53, above=False, size=8.0)
+WIDE = Layout(9.6, (6.55, 8.85), 0.42, 95, above=False, size=8.0)
 NARROW = Layout(3.7, (0.8, 2.95), 0.42, 55, above=True, size=7.6)
 
 
@@ -147,7 +147,7 @@ def _key(axes: Axes, layout: Layout, sets: Styles) -> float:
 
 def _heading(axes: Axes, layout: Layout, title: str, y: float) -> float:
     """A group's name, and the axis over its rows."""
-    y += 0.16
+    y += 0.14
     _text(axes, 0.02, y, title, layout.size + 1.4, weight="bold")
     y += 0.17 if layout.above else 0
     for value, text in ((-EDGE, f"−{EDGE:g}"), (-EDGE / 2, "FAILS"), (0, "0"), (EDGE / 2, "HOLDS"), (EDGE, f"{EDGE:g}")):
@@ -160,7 +160,7 @@ def _row(axes: Axes, layout: Layout, same: Sequence[Finding], sets: Styles, y: f
     claim, marks = same[0].claim, [mark(finding) for finding in same]
     lines = textwrap.wrap(claim.sentence, layout.characters)
     text = LINE * len(lines)
-    height = text + 0.27 if layout.above else max(0.19, text + 0.05)
+    height = text + 0.27 if layout.above else max(0.165, text + 0.025)
     first = y + (0.04 if layout.above else (height - text) / 2) + LINE / 2
     middle = y + height - 0.12 if layout.above else y + height / 2
     axes.plot((0, layout.width), (y, y), color=RULE, lw=0.5)
@@ -259,6 +259,6 @@ def html(findings: Iterable[Finding]) -> str:
     wide, narrow = (f"../_static/{name}" for name in FILES)
     alt = escape(described(list(findings)), quote=True)
     return (
-        f'<figure class="forest"><picture><source media="(max-width: 40rem)" srcset="{narrow}">'
+        f'<figure class="forest"><picture><source media="screen and (max-width: 60rem)" srcset="{narrow}">'
         f'<img src="{wide}" alt="{alt}"></picture></figure>'
     )

@@ -213,8 +213,8 @@ OF_OBJECTS = ("true", "missed")  # of errors.KINDS
 
 
 def class_dots(values: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
-    """AP of every class, a row per class: a shape per detector, at the mean over its runs, and a line from the least to the greatest. Rows by
-    the last detector's mean."""
+    """AP of every class, a row per class: a shape per detector, at the mean over its runs, on a line from the least to the greatest.
+    Rows by the last detector's mean."""
     means = {name: pd.DataFrame(runs).mean() for name, runs in values.items() if runs}
     order = list(means)[-1] if means else None
     classes = list(means[order].sort_values(ascending=False).index) if means else []
@@ -224,7 +224,9 @@ def class_dots(values: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
         axes.hlines(range(len(classes)), table.min(axis=1), table.max(axis=1), color="#d5d8e0", lw=2, zorder=1)
     for (name, mean), colour, marker in zip(means.items(), CYCLE, "osD^vP", strict=False):
         last = {} if name == order else {"mfc": "white", "mew": 1.3}
-        axes.plot(mean.reindex(classes), range(len(classes)), marker, color=colour, ms=5.5, label=f"{name} (n = {len(values[name])})", **last)
+        axes.plot(
+            mean.reindex(classes), range(len(classes)), marker, color=colour, ms=5.5, label=f"{name} (n = {len(values[name])})", **last
+        )
     axes.set(yticks=range(len(classes)), yticklabels=classes, xlabel="AP@.5, val", xlim=(0, None))
     axes.invert_yaxis()
     if means:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from trial.register.measures import MEASURES, against, bar, group_of
 from trial.register.register_page import INCONCLUSIVE, by_claim, html_badge, short, told
 from trial.register.verdicts import Finding
-from yolo_core.training.records import Run
 
 NOT_RUN = "NOT-RUN"  # beside verdicts, in an attribute
 
@@ -125,9 +124,7 @@ def four(findings: Iterable[Finding]) -> str:
 
 def _experiment(experiment: Experiment, same: Sequence[Finding]) -> str:
     claim = same[0].claim
-    rows = "".join(
-        f'<div class="four-answer"><dt>{short(f.data)}</dt><dd>{_figure(f)} {_verdict(f)}<br>{_meaning(experiment, f)}</dd></div>' for f in same
-    )
+    rows = "".join(f"<div><dt>{short(f.data)}</dt><dd>{_figure(f)} {_verdict(f)}<br>{_meaning(experiment, f)}</dd></div>" for f in same)
     return (
         f'<section data-claim="{claim.id}"><h2><a href="../notebooks/{experiment.page}.html">{experiment.title}</a></h2>'
         f"<p>{experiment.claimed}</p>"
@@ -150,13 +147,13 @@ def _meaning(experiment: Experiment, finding: Finding) -> str:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return text if text.startswith("mAP") else text[:1].upper() + text[1:]
 
 
-def length(runs: Mapping[str, Sequence[Run]]) -> str:
+def length(steps: Mapping[str, Iterable[int]]) -> str:
     """How many steps the committed trainings took, least to most, by data set: "300 to 900 on EmojiVOC"."""
     said = []
-    for name, some in runs.items():
-        if steps := sorted({run.record["steps"] for run in some if run.metrics}):
-            said.append(f"{' to '.join(f'{step:,}' for step in dict.fromkeys((steps[0], steps[-1])))} on {name}")
+    for name, some in steps.items():
+        if taken := sorted(set(some)):
+            said.append(f"{' to '.join(f'{step:,}' for step in dict.fromkeys((taken[0], taken[-1])))} on {name}")
     return " and ".join(said) or "none yet"

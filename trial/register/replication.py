@@ -39,7 +39,10 @@ class Band:
         if not self.comparable:
             return f"This build's {self.what} is {self.fresh:.3f}; the reference runs have another profile, so the two do not compare."
         if self.low is None:
-            return f"This build's {self.what} is {self.fresh:.3f}; there are {len(self.values)} reference runs, too few for a prediction interval."
+            return (
+                f"This build's {self.what} is {self.fresh:.3f}; there are {len(self.values)} reference runs, "
+                "too few for a prediction interval."
+            )
         n = len(self.values)
         where = "inside" if self.inside else "**outside**"
         return (

@@ -92,10 +92,8 @@ class Mosaic(EpochData):
 
     Nothing is scaled. As in darknet and in YOLOv5 (which scales the whole at random afterwards), the four meet on a canvas of twice the
     side, and a window of one side is cut out of its middle: an object is as large as in the plain picture unless the window's edge goes
-    through it. (Four whole pictures shrunk to quadrants would halve every object, and the net is scored on whole ones.) What follows
-    for objects: every pixel of a picture is as likely to be seen as any other, one time in four; the larger an object, the more often
-    it is cut, and one wider or higher than 1 - MARGIN of the picture always is. So boxes get smaller on the whole; and there are more
-    of them, as each of four pictures gives whatever is left of its objects.
+    through it. Every pixel of a picture is as likely to be seen as any other, one time in four; one object wider or higher than
+    1 - MARGIN of the picture is always cut. So boxes get smaller on the whole; and there are more of them.
 
     Every picture comes so (darknet: every other one), but the last ones come plain, as practice has it (YOLOX, Ge et al., 2021): all but
     the first `count` that a `loader` of the same seed draws, shuffled, over its epochs.
