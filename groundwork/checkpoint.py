@@ -58,6 +58,7 @@ class Checkpoints:
             return False
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+            self._tidy()
         for old in [earlier for earlier in self._steps() if earlier <= step][:-KEPT]:  # later ones are torn: it has gone back from them
             shutil.rmtree(self.folder / str(old), ignore_errors=True)
         return True
@@ -91,8 +92,13 @@ class Checkpoints:
     def remove(self) -> None:
         """The run is done, or will not be gone on with. Other trainings' stay."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):  # there are some
-            self.folder.parent.rmdir()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Leave no folder that holds nothing."""
+        for place in (self.folder, self.folder.parent):
+            with suppress(OSError):  # it holds something, or is gone
+                place.rmdir()
 
     def _steps(self) -> list[int]:
         return sorted(int(place.name) for place in self.folder.glob("[0-9]*") if place.name.isdecimal())

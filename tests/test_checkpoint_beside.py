@@ -103,5 +103,6 @@ def test_a_training_whose_twin_has_ended_and_taken_the_checkpoints_along_goes_on
     monkeypatch.setattr(checkpoint.torch, "save", state)
     with pytest.warns(UserWarning, match="the checkpoint of step 3 could not be written"):
         assert not one.save(3, {"w": torch.ones(1)}, {})
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     assert one.save(4, {"w": torch.ones(1)}, {}) and one.latest()[1] == {}
