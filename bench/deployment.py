@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from bench.contest import contest
-from inference.export import INPUT, Deployed, export, session
+from trial.inference.export import INPUT, Deployed, export, session
 from yolo_core.detector.model import Detector
 from yolo_core.training.config import RunConfig
 from yolo_core.training.scoring import to_float

@@ -132,7 +132,7 @@ class Eval:
     """Print one JSON object."""
 
     def __call__(self) -> int:
-        from inference import detect
+        from trial.inference import detect
         from yolo_core.data.voc import VocData
 
         detector, config = detect.load(self.run)
@@ -154,7 +154,7 @@ class Predict:
     """Write over earlier drawings in --out."""
 
     def __call__(self) -> int:
-        from inference import detect
+        from trial.inference import detect
 
         if not self.images:
             raise InputError("expected at least one picture; name JPEG or PNG files after the run's folder")
@@ -175,7 +175,7 @@ class Export:
     """The file to write, model.onnx for instance."""
 
     def __call__(self) -> int:
-        from inference import detect, export
+        from trial.inference import detect, export
 
         found = export.export(*detect.load(self.run), self.out)
         differences = ", ".join(f"{name} {value:.1g}" for name, value in found.items())

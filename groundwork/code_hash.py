@@ -18,7 +18,7 @@ from groundwork.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up: a package imports those before it and none after.
-PACKAGES = ("groundwork", "voc_tree", "emojivoc", "yolo_core", "anchor_free", "trial", "inference", "bench", "book.press", "command_line")
+PACKAGES = ("groundwork", "voc_tree", "emojivoc", "yolo_core", "anchor_free", "trial", "bench", "book.press", "command_line")
 
 
 def modules(*entries: str | Path, root: Path = ROOT, packages: Sequence[str] = PACKAGES) -> set[Path]:

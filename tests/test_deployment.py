@@ -3,7 +3,7 @@
 import torch
 
 from bench import deployment
-from inference import export
+from trial.inference import export
 from yolo_core.training.config import RunConfig
 
 

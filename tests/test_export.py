@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from groundwork.errors import InputError
-from inference import export as exporting
-from inference.export import Deployed, compare, export, session
+from trial.inference import export as exporting
+from trial.inference.export import Deployed, compare, export, session
 from voc_tree.annotation import CLASSES
 from yolo_core.__main__ import main
 from yolo_core.detector.model import batchnorms

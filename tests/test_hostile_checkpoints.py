@@ -15,7 +15,7 @@ from test_hostile_data import assert_nothing_made, by_name
 
 from groundwork.checkpoint import Checkpoints
 from groundwork.errors import InputError
-from inference import detect
+from trial.inference import detect
 from trial.watch import train
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone

@@ -139,7 +139,7 @@ def test_scenes_and_exercises_and_exports_are_kept_too(untrained, tmp_path, caps
 
 
 def test_an_export_keeps_a_file_that_came_while_it_was_made(untrained, tmp_path, capsys, monkeypatch):
-    from inference import export
+    from trial.inference import export
 
     compare = export.compare
 

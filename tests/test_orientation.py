@@ -8,8 +8,8 @@ import torch
 from helpers_voc import write_tree
 from PIL import Image
 
-from inference import detect
 from trial.figures import figures
+from trial.inference import detect
 from voc_tree.picture import decode, read_image
 from yolo_core.training.config import RunConfig
 

@@ -12,7 +12,7 @@ from test_start import reached  # noqa: F401
 
 from groundwork.errors import InputError
 from groundwork.files import in_place_of
-from inference import export
+from trial.inference import export
 from yolo_core import experiments
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData

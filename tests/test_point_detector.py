@@ -13,8 +13,8 @@ from anchor_free.heads import PointHead
 from anchor_free.points import Points
 from anchor_free.pyramid import Pyramid
 from groundwork.errors import InputError
-from inference.detect import found_in, load
 from trial.figures import live
+from trial.inference.detect import found_in, load
 from trial.planner import cost, estimate
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData

@@ -15,8 +15,8 @@ import torch
 from anchor_free import assign
 from anchor_free.assign import Assignment
 from anchor_free.point_loss import PointLoss
-from inference.detect import found_in, load
 from trial.figures.figures import in_pixels
+from trial.inference.detect import found_in, load
 from trial.instruments import error_types, mosaic_noise, oracle
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
