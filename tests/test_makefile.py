@@ -94,3 +94,11 @@ def test_a_clone_on_windows_has_the_bytes_of_the_repository(tmp_path):
     subprocess.run(["git", *windows, "clone", "-q", *windows, str(tmp_path / "one"), str(tmp_path / "two")], check=True)
     for name in files:
         assert (tmp_path / "two" / name).read_bytes() == (ROOT / name).read_bytes(), name
+
+
+def test_every_file_with_a_browser_test_is_among_those_that_make_pages_runs():
+    marked = {
+        file.name for file in (ROOT / "tests").glob("test_*.py") if "mark.browser" in file.read_text(encoding="utf-8").replace("#", "")
+    }
+    (named,) = re.findall(r"^BROWSER := \$\(addprefix tests/test_,(.*)\)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert marked - {"test_makefile.py"} == {f"test_{name}" for name in named.split()}
