@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from groundwork.locks import alone
+from groundwork.paths import ROOT
 from trial import watch
 from trial.register import committed, reference, verdicts
 from trial.register.canary import canary, compare
@@ -260,7 +261,7 @@ def test_a_detector_at_points_has_a_canary_of_all_its_terms(arm):
     assert compare(found, sung("remedies", "quality")) == "changed"
 
 
-STORED = sorted((reference.ROOT / "records/pocket/canaries").glob("focal-*.json"))[:3]
+STORED = sorted((ROOT / "records/pocket/canaries").glob("focal-*.json"))[:3]
 
 
 @pytest.mark.parametrize("file", STORED, ids=lambda f: f.stem)
