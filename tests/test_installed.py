@@ -32,7 +32,7 @@ print(json.dumps(found))
 """
 WHEEL = [package for package in PACKAGES if package != "book.press"]  # the book's machinery works in a checkout alone
 NEED = ["claims", "claims --own --json", "forest", "forest --out .", "reference --profile smoke", "reference --check"]
-NEED += ["established --profile smoke", "book", "pdf", "links", "exercises --out mine", "exercises --check"]
+NEED += ["established --profile smoke", "book", "read", "pdf", "links", "exercises --out mine", "exercises --check"]
 TRAIN = "train baseline --arm conv --profile smoke --data tree --out run --max-steps 1"
 WORK = ["data emoji --out scenes --train 2 --val 1 --size 64", "data check scenes", TRAIN, "eval run --data tree --json"]
 WORK += ["predict run tree/VOCdevkit/VOC2012/JPEGImages/val_000.jpg --out seen", "export run --out model.onnx", "plan --effective-batch 2"]

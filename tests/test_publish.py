@@ -18,6 +18,7 @@ from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.strict_json import write_json
 from yolo_core.__main__ import main as command_line
+from yolo_core.training.config import BUILDERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
@@ -212,7 +213,7 @@ def test_a_changed_line_of_the_loss_re_runs_every_page_that_trains_and_a_comment
     notebooks = sorted((tmp_path / "notebooks").glob("*.ipynb"))
 
     def stamps():
-        trains = code_hash(modules("yolo_core.training.train", root=tmp_path), tmp_path)
+        trains = code_hash(modules("yolo_core.training.train", *BUILDERS, root=tmp_path), tmp_path)
         return {n.stem: source_key(n, "smoke", tmp_path) for n in notebooks}, trains
 
     before, trained = stamps()
