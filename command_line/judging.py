@@ -5,6 +5,7 @@ Inside: a dataclass a command. Heavy imports (torch, sphinx) wait inside the com
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ class Claims:
     own: bool = False
     """Judge by the runs made on this machine instead."""
     json: bool = False
+    """Print a JSON list."""
+    markdown: bool = False
+    """Print a table in Markdown."""
 
     def __call__(self) -> int:
         from trial.register import committed, register_page, verdicts
@@ -47,7 +51,11 @@ class Claims:
             findings = committed.findings(self.profile)
             for name, why in committed.foreign(self.profile).items():
                 print(f"{committed.records_folder(self.profile) / name}: passed over, {why}", file=sys.stderr)
-        print(dumps([f.to_dict() for f in findings]) if self.json else register_page.markdown(findings))
+        if self.json or self.markdown:
+            print(dumps([f.to_dict() for f in findings]) if self.json else register_page.markdown(findings))
+            return 0
+        text = register_page.plain(findings, shutil.get_terminal_size().columns)
+        print(register_page.coloured(text) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text)
         return 0
 
 

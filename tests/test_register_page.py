@@ -232,3 +232,8 @@ def test_what_the_pages_name_of_the_register_is_there():
 @pytest.mark.parametrize("findings", [NOTHING, both(UP, DOWN)], ids=["nothing", "one"])
 def test_findings_are_grouped_by_sentence_in_the_order_of_the_sheet(findings):
     assert [[f.claim.id for f in same] for same in by_claim(findings)] == [[c.id, c.id] for c in CLAIMS]
+
+
+def test_a_verdict_has_its_colour_in_a_terminal_and_nothing_else_has_any():
+    text = "C1 FAILS, R1 HOLDS, and UPHOLDS is a word"
+    assert register_page.coloured(text) == "C1 \x1b[31mFAILS\x1b[0m, R1 \x1b[32mHOLDS\x1b[0m, and UPHOLDS is a word"

@@ -79,11 +79,13 @@ def floor_error(cells: pd.DataFrame) -> dict[str, float]:
     cells, and the rank correlation of confidence and floor across cells. NaN for a reading without a floor."""
     taught = cells[cells["share"] > 0]  # a cell that never held an object has its floor at 0
     relative = (taught["confidence"] / taught["floor"] - 1).abs()
+    with np.errstate(divide="ignore", invalid="ignore"):  # a tiny split may have a floor at 0
+        of_means = float(abs(taught["confidence"].mean() / taught["floor"].mean() - 1))
     return {
         "confidence": float(taught["confidence"].mean()),
         "floor": float(taught["floor"].mean()),
         "cell_error": float(relative.median()),
-        "mean_error": float(abs(taught["confidence"].mean() / taught["floor"].mean() - 1)),
+        "mean_error": of_means,
         "rank_correlation": rank_correlation(taught["confidence"], taught["floor"]),
     }
 

@@ -7,6 +7,7 @@ Findings come from one data set or from several, one after another: whatever the
 """
 
 import math
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -126,6 +127,12 @@ def plain(findings: Iterable[Finding], width: int = 80) -> str:
     return "\n".join(lines[:-1])
 
 
+def coloured(text: str) -> str:
+    """The verdicts of `plain` in the colours of a terminal: green, red, yellow."""
+    return re.sub(r"\b(HOLDS|FAILS|INCONCLUSIVE)\b", lambda found: f"\x1b[{COLOURS[found[1]]}m{found[1]}\x1b[0m", text)
+
+
+COLOURS = {"HOLDS": 32, "FAILS": 31, "INCONCLUSIVE": 33}  # of ANSI
 INDENT = 6  # columns that the id takes
 
 
