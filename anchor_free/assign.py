@@ -1,6 +1,6 @@
 """Which point answers for which object.
 
-Inside: `by_cell` (YOLOv1's rule), `task_aligned` (TOOD's, YOLOv8's), `Assignment`, `lost`.
+Inside: `by_cell` (YOLOv1's rule), `task_aligned` (TOOD's, YOLOv8's), `Assignment`, `lost`, `paired_with`.
 
 Both give every object a total weight of 1 in the box loss, however many points it has: what differs is who learns, not how loudly.
 """

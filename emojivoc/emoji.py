@@ -1,6 +1,6 @@
 """EmojiVOC: Pascal VOC's twenty classes drawn with emoji, written as a VOC tree.
 
-Inside: `generate` (the tree), `draw` (one of its scenes), `scenes_per_second` (the rate on one core), `GLYPHS` (the designs).
+Inside: `generate` (the tree), `draw` (one of its scenes), `scenes_per_second` (the rate on one core).
 
 Scene i of a split depends on (seed, split, i) alone: neither on how many are asked for nor on how many processes draw them.
 Asking again for a tree that is there returns at once; a tree that is not finished is never left behind under its own name.

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -35,10 +36,17 @@ def beside(out: Path) -> Path:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder below `shared` that `key`, the run's, names."""
+    """The checkpoints of one run, in a folder below `shared` that `key`, the run's, names. One is `due` every so many seconds; inf: none
+    ever is, and none is read."""
 
-    def __init__(self, shared: Path, key: str) -> None:
+    def __init__(self, shared: Path, key: str, seconds: float = 60.0) -> None:
         self.folder, self.key = shared / hashlib.sha256(key.encode()).hexdigest()[:12], key
+        self.seconds, self._saved = seconds, time.perf_counter()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one is old enough."""
+        return time.perf_counter() - self._saved >= self.seconds
 
     def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Any]) -> bool:
         """Write where the training stands after `step`. A disk that is full is a warning and False: the earlier ones stay good."""
@@ -59,6 +67,7 @@ class Checkpoints:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
             self._tidy()
+            self._saved = time.perf_counter()
         for old in [earlier for earlier in self._steps() if earlier <= step][:-KEPT]:  # later ones are torn: it has gone back from them
             shutil.rmtree(self.folder / str(old), ignore_errors=True)
         return True

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from groundwork.errors import InputError
+from groundwork.tables import write_table
 from trial import watch
 from trial.looks import LOOKS
 from trial.page import DETECTION
@@ -22,7 +23,6 @@ from trial.register import committed
 from trial.register.kept import KEPT, keeps
 from yolo_core import experiments
 from yolo_core.training.records import read_run
-from yolo_core.training.writing import write_table
 
 
 def differing(record: Mapping[str, Any], run: Mapping[str, Any], inside: str = "") -> Iterator[str]:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from groundwork.errors import InputError
+from groundwork.tables import write_table
 from trial.register import committed
 from trial.register.kept import KEPT, keeps
 from yolo_core.training.records import Run
-from yolo_core.training.writing import write_table
 
 
 def parted(run: Run, profile: str) -> tuple[list[Path], list[Path]]:

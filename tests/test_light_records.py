@@ -10,13 +10,14 @@ import pytest
 from helpers_voc import write_tree
 
 from groundwork.errors import InputError
+from groundwork.tables import write_table
 from trial.register import committed, comparisons, kept, reference
 from trial.watch import train
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import Run, read_run
-from yolo_core.training.writing import write_run, write_table
+from yolo_core.training.writing import write_run
 
 ROOT = Path(__file__).resolve().parents[1]
 # float64 that came from float32, as losses do, and float64 that did not; what is hard to write down.

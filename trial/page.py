@@ -32,7 +32,7 @@ from yolo_core.training.records import Run
 READ = "YOLO_READ"  # 1 for the kernels of a book that is read
 NOT_RUN, NOT_KEPT = "not run yet", "(not kept)"
 BOX = ["xmin", "ymin", "xmax", "ymax"]
-DETECTION = ["image", *BOX, "score", "label"]  # the columns of `scoring.shown`
+DETECTION = ["image", *BOX, "score", "label"]  # the columns of `scored.shown`
 SETS = {"EmojiVOC": "pocket", "photographs": "photographs"}  # what a figure calls a data set, and the profile of its runs
 
 
@@ -206,7 +206,7 @@ def say(table: pd.DataFrame | None, column: str, digits: int = 2, row: Any = 0) 
 
 
 def _detections(table: pd.DataFrame, pictures: Iterable[int], least: float) -> list[dict[str, Tensor]]:
-    """The rows of a table of detections (`scoring.shown`) by picture, boxes xyxy in [0, 1]."""
+    """The rows of a table of detections (`scored.shown`) by picture, boxes xyxy in [0, 1]."""
     rows = [table[(table["image"] == image) & (table["score"] >= least)] for image in pictures]
     return [
         {

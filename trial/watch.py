@@ -1,6 +1,7 @@
 """Runs with the book's instruments attached: what every page, every reference record and the command line train.
 
-Inside: `Instruments` (the probes and what is asked of a trained detector), `run` (`experiments.run` under their eyes), `train`.
+Inside: `Instruments` (the probes and what is asked of a trained detector), `run` (`experiments.run` under their eyes), `train`,
+`norms`.
 """
 
 import math

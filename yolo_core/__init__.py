@@ -2,17 +2,17 @@
 
 Begin with `detector/grid.py`: a box becomes a target in `Grid.encode`, outputs become boxes in `Grid.decode`. Then `detector/loss.py`,
 where every term is a line beside the label of its equation; the focal readings are in `YoloLoss._background`. Then `detector/metrics.py`
-(AP, counts) and `training/step.py` (one effective batch) with `training/train.py` (the loop around it).
+(AP, counts), and `training/`.
 
 - `detector/`: boxes, grid, backbones, heads, model, loss, metrics
 - `data/`: voc (a split as batches), augment (flips, shifts, mosaics)
-- `training/`: config (every knob), step, train, scoring, observer (what may watch), checkpoint, records and writing (a run on disk)
+- `training/`: config (every knob), step (one effective batch, the rate's schedule), train (the loop), scoring, observer (what may watch)
 - `profiles.py`: on which data, for how long; `experiments.py`: every arm on one screen, and `run(experiment, arm, profile, seed)`
 
-Around it: `voc_tree` and `groundwork` below, `emojivoc` (the data set drawn from code); above, `anchor_free` (the detector of the
-remedies, trained by the same loop) and `trial`, where runs are watched
-(`trial/watch.py`), claims judged (`trial/register/verdicts.py`) and pages given their figures (`trial/page.py`). A number in the book's
-prose comes from a notebook's `numbers.publish` (`book/press/numbers.py`).
+Around it: `voc_tree` and `groundwork` below, `emojivoc` (the data set drawn from code); above, `anchor_free` (the remedies' detector,
+trained by the same loop) and `trial`, where runs are watched (`trial/watch.py`), claims (`trial/register/claims/`) judged (`judge` in
+`trial/register/verdicts.py`), pages given their figures (`trial/page.py`). A number in the book's prose comes from a notebook's
+`numbers.publish` (`book/press/numbers.py`) or, where no notebook owns it, from `conclude` in `book/press/publish.py`.
 """
 
 __version__ = "0.1.0"

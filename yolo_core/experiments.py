@@ -1,7 +1,7 @@
 """The study on one screen: every experiment and arm.
 
-Inside: `EXPERIMENTS`, `resolve` (an arm to a configuration), `profile_data` (made where it is missing), `run` (trained or
-loaded), `finished` (what has been trained here).
+Inside: `EXPERIMENTS`, `experiment`, `resolve` (an arm to a configuration), `prepare_data`, `load_data`, `profile_data` (made where it is
+missing), `run` (trained or loaded), `finished` (what has been trained here), `key_of`, `training_code`.
 
 An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
 syntax of the code) is the same: a notebook asks for a run and need not care which. Torch is imported where it is needed.
@@ -287,7 +287,7 @@ def run(
     from yolo_core.training.observer import Observer
     from yolo_core.training.train import train
 
-    seen_by = None if observer is None else code_hash(modules(observer.__module__))
+    seen_by = None if observer is None else observer.code()
     observer = observer or Observer
     config, data, code = resolve(name, arm, profile, seed), profile_data(profile, progress), training_code()
     key = _key(config, profile, data, code)

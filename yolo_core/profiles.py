@@ -38,7 +38,7 @@ class Profile:
 
 # Micro-batch and learning rate on the card, in one place; what an arm states goes before it. Every micro-batch is one that `plan` says
 # fits 6 GiB. From scratch and in fine-tuning the rate is the write-up's, dense heads on a frozen backbone learn at the pocket profile's,
-# convolutional ones at CONV's.
+# convolutional ones at that of `CONV` in experiments.py.
 ON_THE_CARD: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "baseline": changes(micro_batch=16, lr=1e-4),

@@ -30,7 +30,7 @@ from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT, runs_folder
 from groundwork.strict_json import write_json
 
-# Copied to where Sphinx reads. The package is there so that a page can show the line that computes its equation.
+# Copied to where Sphinx reads. The packages are there so that a page can show the line that computes its equation.
 ROOMS = tuple(package for package in PACKAGES if "." not in package)
 STAGED = ("_config.yml", "_toc.yml", "book", *ROOMS, "CITATION.cff", "LICENSE", "LICENSE-prose", "constraints.txt")
 UNWANTED = shutil.ignore_patterns("__pycache__", ".*", "*.ipynb")

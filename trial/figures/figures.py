@@ -1,4 +1,4 @@
-"""Every static figure of the book, in one style.
+"""The static figures of the book and its one style; those of the data card, the planner and the remedies stand beside.
 
 Inside: `show`, `legend_below`, `detections`, `gallery`, `grid_target`, `loss_curves`, `score_curves`, `cut_bars`,
 `claims_table`; the colours.

@@ -1,6 +1,6 @@
 """Probes: what a training step felt, written down without touching it.
 
-Inside: `GradientProbe`, `NoiseProbe`, `ConflictProbe`.
+Inside: `GradientProbe`, `NoiseProbe`, `ConflictProbe`, `early`, `cell_ratios`.
 
 A probe looks at the first micro-batch of every k-th step, after the forward pass and before the backward pass, hence before
 clipping. It draws no random number, writes to no `.grad` and runs no layer again, so weights are equal bit for bit with or without it.

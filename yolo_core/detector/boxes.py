@@ -1,6 +1,6 @@
 """Boxes: formats and overlap, thin over `torchvision.ops`.
 
-Inside: `cxcywh_to_xyxy`, `xyxy_to_cxcywh`, `paired_iou`, `paired_rmse`.
+Inside: `cxcywh_to_xyxy`, `xyxy_to_cxcywh`, `paired_iou`, `paired_rmse`, `suppress`.
 
 Every box of the detector is continuous and normalised: x in units of the image's width, y of its height, both in [0, 1].
 IoU does not change when an axis is rescaled, so scores here equal scores in pixels of the original picture. There is no "+ 1":

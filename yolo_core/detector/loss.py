@@ -1,6 +1,6 @@
 """YOLOv1's loss: four named terms, and a choice of what the background term is.
 
-Inside: `YoloLoss`, `responsible`, `Assigned`, `BACKGROUNDS`, `quality_focal`.
+Inside: `YoloLoss`, `responsible`, `Assigned`, `BACKGROUNDS`, `quality_focal`, `signed_root`.
 
 Redmon et al. (2016), equation 3. The defaults are the paper and its darknet code; each departure that the write-up's released code
 makes is an argument. Chapter "The loss, term by term" derives every gradient; the labels `eq-...` below are that chapter's.

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from torch import Tensor
 
+from groundwork.code_hash import code_hash, modules
+from groundwork.errors import InputError
+
 if TYPE_CHECKING:
     from yolo_core.data.voc import VocData
     from yolo_core.training.records import Run
@@ -25,6 +28,14 @@ class Observer:
     def __init__(self, live: Callable[[dict[str, pd.DataFrame]], None] | None = None) -> None:
         """live: called with tables of what was seen so far, at each look; a figure in a notebook that grows."""
         self.live = live
+
+    @classmethod
+    def code(cls) -> str:
+        """Hash of the code that watches, so that a run is known to have been seen by this observer; its name where it is the user's own."""
+        try:
+            return code_hash(modules(cls.__module__))
+        except InputError:
+            return f"{cls.__module__}.{cls.__qualname__}"
 
     def begin(self, training: "Training") -> None:
         """The detector has its first weights and has not been moved to a device; no step is taken."""

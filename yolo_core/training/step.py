@@ -7,6 +7,7 @@ partial last group, or a last micro-batch of another size, weighs what it should
 """
 
 import math
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -97,7 +98,7 @@ class Training:
             except RuntimeError as error:
                 raise InputError(f"{start.folder}: its weights do not fit {config.experiment}/{config.arm}; start from another") from error
         self.loss, self.grid, self.observer = config.loss(), config.grid(), observer or Observer()
-        self.progress = Progress(micro_batch=config.micro_batch)
+        self.progress, self.started = Progress(micro_batch=config.micro_batch), time.perf_counter()
         self.observer.begin(self)
         self.model, self.optimiser = fabric.setup(self.detector, make_optimiser(self.detector, config))
         self.net = compiled(self.detector) if config.compile else self.detector
@@ -110,6 +111,7 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """All but the weights."""
+        self.progress.seconds = time.perf_counter() - self.started
         rng = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state_all()} if torch.cuda.is_available() else {})
         held = {name: getattr(self, name).state_dict() for name in ("optimiser", "rate", "precision")}
         return {"progress": asdict(self.progress), **held, "observer": self.observer.state(), "rng": rng}
@@ -124,6 +126,7 @@ class Training:
         self.observer.load(state["observer"])
         self.progress = Progress(**state["progress"])
         self.progress.resumed += 1
+        self.started -= self.progress.seconds
         torch.set_rng_state(state["rng"]["cpu"])
         if "cuda" in state["rng"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["rng"]["cuda"][: torch.cuda.device_count()])

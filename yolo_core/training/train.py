@@ -1,6 +1,6 @@
 """The training loop.
 
-Inside: `train`, `drawn_from`.
+Inside: `train`, `drawn_from`, `make_fabric`.
 
 One code path from a laptop's CPU to a GPU: Lightning Fabric places the model, casts, and scales. Under torchrun each process takes its
 part of every effective batch (step.py); the first one scores and writes.
@@ -10,6 +10,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -17,11 +18,10 @@ from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 from groundwork.checkpoint import Checkpoints, beside
-from groundwork.code_hash import code_hash, modules
 from groundwork.environment import environment
 from groundwork.errors import InputError
 from yolo_core.data.augment import Augmented, Mosaic
-from yolo_core.data.voc import VocData, loader
+from yolo_core.data.voc import Loader, VocData, loader
 from yolo_core.training.calibration import recompute
 from yolo_core.training.config import RunConfig
 from yolo_core.training.features import FeatureData
@@ -51,12 +51,10 @@ def train(
 ) -> Run:
     """Train a detector and write its run to the folder `out`; a training of the same key that was killed goes on from its last checkpoint.
 
-    code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: stop after
-    so many effective batches. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf for no
-    checkpoints. resume: False drops the checkpoints that a training of this key has left, and starts anew.
-    Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
+    code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: in effective
+    batches. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf for no checkpoints. resume:
+    False drops this key's checkpoints. Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
-    started = time.perf_counter()
     torch.manual_seed(config.seed)
     fabric = make_fabric(config.precision)
     run = Training(config, fabric, start, observer)
@@ -64,78 +62,33 @@ def train(
         recompute(run.detector.backbone, train_data.sample(min(config.calibrate_batchnorm, len(train_data))).images)
     train_data, val_data = _at_hand(run, train_data, val_data, workers, progress)
     steps = int(min(config.epochs * math.ceil(len(train_data) / config.effective_batch), max_steps or math.inf))
-    rank, world = fabric.global_rank, fabric.world_size
+    first, processes = fabric.global_rank == 0, {"rank": fabric.global_rank, "world": fabric.world_size}
     drawn = drawn_from(train_data, config, steps)
-    batches = loader(drawn, config.effective_batch, shuffle=True, seed=config.seed, workers=workers, rank=rank, world=world)
+    batches = loader(drawn, config.effective_batch, shuffle=True, seed=config.seed, workers=workers, **processes)
     run.schedule(steps)
     fingerprints = fingerprints_of(train_data, val_data, start)
     key = run_key(config, fingerprints, code)
-    checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {world} {type(run.observer).__qualname__}")
+    checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {fabric.world_size} {run.observer.code()}", checkpoint_seconds)
     if not resume:
         checkpoints.remove()
-    if math.isfinite(checkpoint_seconds):
-        _go_on(run, checkpoints)
-    at = run.progress
-    started -= at.seconds
-    saved = time.perf_counter()
-
-    def save_if_due() -> None:
-        nonlocal saved
-        if rank == 0 and time.perf_counter() - saved >= checkpoint_seconds:
-            at.seconds = time.perf_counter() - started
-            checkpoints.save(at.step, run.detector.state_dict(), run.state())
-            saved = time.perf_counter()
-
-    description = f"{config.experiment}/{config.arm} seed {config.seed}"
-    with tqdm(total=steps, initial=at.step, desc=description, unit="step", disable=not progress or rank > 0) as bar:
+    _go_on(run, checkpoints)
+    at, description = run.progress, f"{config.experiment}/{config.arm} seed {config.seed}"
+    with tqdm(total=steps, initial=at.step, desc=description, unit="step", disable=not (progress and first)) as bar:
         while at.step < steps:
-            batches.set_epoch(at.epoch, at.batch)
-            run.model.train()
-            for images, targets in batches:
-                try:
-                    logged = run.step(images, targets, batches.size(at.batch))
-                except NonFiniteLoss:
-                    checkpoints.remove()
-                    raise
-                at.curve.append({"step": at.step, "epoch": at.epoch, "lr": run.rate.get_last_lr()[0], **logged})
-                run.rate.step()
-                at.step += 1
-                at.batch += 1
-                bar.update()
-                bar.set_postfix({name: f"{value:.3g}" for name, value in logged.items()}, refresh=False)
-                if at.step == steps:
-                    break
-                if at.batch < len(batches):  # an epoch's last step waits: its scores belong to the same checkpoint
-                    save_if_due()
-            if rank == 0 and (at.step == steps or (at.epoch + 1) % config.score_epochs == 0):
-                before = time.perf_counter()
-                outputs, metrics = run.score(val_data.images, val_data.targets)
-                at.scoring_seconds += time.perf_counter() - before
-                row = {"epoch": at.epoch, "step": at.step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]}
-                at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics.get("confidence", {}).items()})
+            _epoch(run, batches, steps, checkpoints if first else None, bar)
+            if first and (at.step == steps or (at.epoch + 1) % config.score_epochs == 0):
+                outputs, metrics = _score(run, val_data)
             at.epoch, at.batch = at.epoch + 1, 0
-            if at.step < steps:
-                save_if_due()
+            if first and at.step < steps and checkpoints.due:
+                checkpoints.save(at.step, run.detector.state_dict(), run.state())
             fabric.barrier()
-
-    if rank > 0:
+    if not first:
         fabric.barrier()
         return read_run(out)
     found, tables = run.observer.finish(outputs, train_data, val_data)
-    record = {
-        "key": key,
-        "config": config.to_dict(),
-        "data": {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)}
-        | ({"reencoded": train_data.reencoded} if train_data.reencoded else {}),
-        "code": code,
-        "observer": code_hash(modules(type(run.observer).__module__)),
-        "steps": at.step,
-        "parameters": {part: sum(p.numel() for p in getattr(run.detector, part).parameters()) for part in ("backbone", "head")},
-        "metrics": metrics | found,
-        "host": environment(str(fabric.device))
-        | {"processes": world, "precision": run.precision.precision, "halvings": at.halvings, "skipped": at.skipped},
-        "times": {"total_s": time.perf_counter() - started, "scoring_s": at.scoring_seconds, "resumed": at.resumed},
-    }
+    data = {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)}
+    data |= {"reencoded": train_data.reencoded} if train_data.reencoded else {}
+    record = {"key": key, "config": config.to_dict(), "data": data, "code": code, "metrics": metrics | found, **_circumstances(run)}
     tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **tables}
     written = keep(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
     checkpoints.remove()
@@ -143,9 +96,55 @@ def train(
     return written
 
 
+def _epoch(run: Training, batches: Loader, steps: int, checkpoints: Checkpoints | None, bar: tqdm) -> None:
+    """Take the steps of an epoch from where the training stands, at most up to `steps` in all."""
+    at = run.progress
+    batches.set_epoch(at.epoch, at.batch)
+    run.model.train()
+    for images, targets in batches:
+        try:
+            logged = run.step(images, targets, batches.size(at.batch))
+        except NonFiniteLoss:
+            if checkpoints is not None:
+                checkpoints.remove()
+            raise
+        at.curve.append({"step": at.step, "epoch": at.epoch, "lr": run.rate.get_last_lr()[0], **logged})
+        run.rate.step()
+        at.step += 1
+        at.batch += 1
+        bar.update()
+        bar.set_postfix({name: f"{value:.3g}" for name, value in logged.items()}, refresh=False)
+        if at.step == steps:
+            break
+        if checkpoints is not None and checkpoints.due and at.batch < len(batches):  # the last step waits for its epoch's scores
+            checkpoints.save(at.step, run.detector.state_dict(), run.state())
+
+
+def _score(run: Training, data: VocData) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The outputs on a split and their figures; a row of them joins the table of epochs."""
+    at, before = run.progress, time.perf_counter()
+    outputs, metrics = run.score(data.images, data.targets)
+    at.scoring_seconds += time.perf_counter() - before
+    row = {"epoch": at.epoch, "step": at.step, "map": metrics["map"], "recall_0.05": metrics["cuts"]["0.05"]["recall"]}
+    at.epochs.append(row | {f"confidence_{where}": value for where, value in metrics.get("confidence", {}).items()})
+    return outputs, metrics
+
+
+def _circumstances(run: Training) -> dict[str, Any]:
+    """What a record says besides its result: how long the training was, how large the detector, what watched, on what machine."""
+    at, parts = run.progress, {"backbone": run.detector.backbone, "head": run.detector.head}
+    here = {"processes": run.fabric.world_size, "precision": run.precision.precision, "halvings": at.halvings, "skipped": at.skipped}
+    return {
+        "observer": run.observer.code(),
+        "steps": at.step,
+        "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()},
+        "host": environment(str(run.fabric.device)) | here,
+        "times": {"total_s": time.perf_counter() - run.started, "scoring_s": at.scoring_seconds, "resumed": at.resumed},
+    }
+
+
 def _at_hand(run: Training, train_data: VocData, val_data: VocData, workers: int, progress: bool) -> tuple[VocData, ...]:
-    """The two splits as steps take them: features in the place of pictures where the backbone stands still, the sample that the
-    configuration asks for, on the device where there is room."""
+    """The two splits as steps take them: features of a still backbone, the sample asked for, on the device where there is room."""
     config, device, splits = run.config, run.fabric.device, (train_data, val_data)
     if config.cache_features:
         splits = tuple(FeatureData(data, run.detector.backbone, device, progress) for data in splits)
@@ -158,7 +157,7 @@ def _at_hand(run: Training, train_data: VocData, val_data: VocData, workers: int
 
 def _go_on(run: Training, checkpoints: Checkpoints) -> None:
     """Load the last checkpoint, if there is one. InputError for one that is whole by its digests, and doctored."""
-    if (found := checkpoints.latest()) is not None:
+    if math.isfinite(checkpoints.seconds) and (found := checkpoints.latest()) is not None:
         try:
             run.load(*found)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:

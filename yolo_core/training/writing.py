@@ -1,6 +1,6 @@
 """A run's record, written: whole or not at all.
 
-Inside: `run_key`, `write_run`, `keep` (the same, whatever the disk says), `write_table`.
+Inside: `run_key`, `write_run`, `keep` (the same, whatever the disk says).
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pyarrow import Table, parquet
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from groundwork.errors import InputError
 from groundwork.files import shared
 from groundwork.strict_json import dumps
+from groundwork.tables import write_table
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import SCHEMA, Run, read_run
 
@@ -89,16 +89,3 @@ def _free(folder: Path) -> Path:
     if place != folder:
         warnings.warn(f"{folder}: something lies there by now; the run is written to {place}", stacklevel=3)
     return place
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table of numbers, truth values and words, without its index, in a small file that reads back the same to the bit.
-
-    The bytes of a column's numbers are sorted by their place before they are compressed, so that float64 which came from float32 takes
-    little more than float32: its last bytes are all zero. Left out is what no reader here asks for: pandas' schema, Arrow's, statistics.
-    """
-    numbers = [name for name, dtype in table.dtypes.items() if dtype.kind in "iuf"]
-    others = [name for name in table.columns if name not in numbers]
-    small = {"compression": "zstd", "compression_level": 19, "store_schema": False, "write_statistics": False}
-    plain = Table.from_pandas(table, preserve_index=False)
-    parquet.write_table(plain, path, use_byte_stream_split=numbers, use_dictionary=others, **small)
