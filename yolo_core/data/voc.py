@@ -1,6 +1,6 @@
 """Pascal VOC trees as training data.
 
-Inside: `VocData` (one split, read once into a uint8 cache), `order` (in which an epoch draws its pictures), `loader` (its batches, a `Loader`), `rows`.
+Inside: `VocData` (one split, read once into a uint8 cache), `order` (of an epoch), `loader` (its batches, a `Loader`), `rows`.
 """
 
 import copy
