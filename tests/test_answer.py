@@ -52,7 +52,9 @@ def test_a_letter_that_the_encoding_lacks_is_a_question_mark(tmp_path):
 
 
 def test_ctrl_c_is_a_sentence_and_the_status_that_shells_know(tmp_path):
-    out, error, status = shell("COMMAND", "import signal; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", tmp_path)
+    # A process that was started in the background ignores the signal, and its children with it.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    out, error, status = shell("COMMAND", f"{heard}; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", tmp_path)
     assert (out, status) == ("", 130) and error.startswith("error: interrupted; ") and error.count("\n") == 1
 
 

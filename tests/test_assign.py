@@ -148,7 +148,7 @@ def test_the_best_aligned_point_of_an_object_is_asked_for_its_largest_overlap(se
     for j in range(int(truth.real.sum())):
         mine = (found.object[0] == j).nonzero()[:, 0]
         overlaps = [float(iou(predicted[0, a].tolist(), truth.boxes[0, j].tolist())) for a in mine]
-        if max(overlaps, default=0) > 0:
+        if max(overlaps, default=0) > 1e-4:  # to the sixth power, less is below `TINY`
             assert found.quality[0, mine].max().item() == pytest.approx(max(overlaps))
 
 

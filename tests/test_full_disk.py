@@ -196,7 +196,7 @@ STEPS = {
     "book": (publish, "_stage", ["book", "--profile", "smoke"]),
     "reference --check": (reference, "check", ["reference", "--check"]),
     "forest": (forest, "write", ["forest"]),
-    "claims": (reference, "findings", ["claims"]),
+    "claims": (committed, "findings", ["claims"]),
 }
 
 

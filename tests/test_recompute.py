@@ -31,7 +31,7 @@ def after_two_steps(config):
         {"boxes": torch.tensor([[0.1, 0.2, 0.6, 0.7]]), "labels": torch.tensor([k]), "difficult": torch.tensor([False])} for k in range(4)
     ]
     for _ in range(2):
-        training.step(torch.randint(0, 256, (4, 3, 224, 224), dtype=torch.uint8), targets, 4, None)
+        training.step(torch.randint(0, 256, (4, 3, 224, 224), dtype=torch.uint8), targets, 4)
     return training.detector.state_dict()
 
 

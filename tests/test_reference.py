@@ -33,7 +33,7 @@ def trained(tmp_path, monkeypatch):
         config = experiments.resolve(name, arm, profile, seed).to_dict()
         record = {"key": "k", "code": "c", "config": config, "data": {"fingerprints": prints}, "metrics": {}}
         folder = out or tmp_path / "runs" / f"{name}-{arm}-{seed}"
-        return write_run(folder, record, {"epochs": pd.DataFrame({"map": [0.1]}), "terms": pd.DataFrame({"norm": [1.0]})}, {})
+        return write_run(folder, record, {"epochs": pd.DataFrame({"map": [0.1]}), "noise": pd.DataFrame({"small": [1.0]})}, {})
 
     monkeypatch.setattr(committed, "FOLDER", tmp_path / "records")
     monkeypatch.setattr(reference, "BUILD", tmp_path / "build")

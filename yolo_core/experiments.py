@@ -296,7 +296,7 @@ def run(
         for place in (folder, out):  # in `out`: trained, and not yet stored where it belongs
             if place is not None and (place / "record.json").exists():
                 found = read_run(place)
-                if found.record["key"] == key and seen_by in (None, found.record.get("observer")):
+                if (place is folder or found.record["key"] == key) and seen_by in (None, found.record.get("observer")):
                     observer(live).loaded(found)
                     return found
         start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress, observer=observer)

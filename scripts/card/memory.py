@@ -122,7 +122,7 @@ def _two_steps(config: RunConfig) -> None:
     """Of a real training, with its own loss: as many micro-batches as the planner takes."""
     run = training(config, steps=2)
     for count in (config.micro_batch, min(2 * config.micro_batch, config.effective_batch)):
-        run.step(*noise(config, count), count, None)
+        run.step(*noise(config, count), count)
 
 
 def _training_peak(config: RunConfig) -> int:

@@ -59,7 +59,7 @@ def processes_part(report: Report) -> None:
 def longest_first(profile: str) -> list[str]:
     """The arms of all claims, those of the claim first whose runs took longest on a CPU; for "long", of the write-up's own of C1 to C3."""
     took = committed.seconds_by_arm("pocket")
-    wanted = [c for c in claims.CLAIMS if profile != "long" or (c.whose == claims.WRITE_UP and c.id[:2] in ("C1", "C2", "C3"))]
+    wanted = [c for c in claims.CLAIMS if profile != "long" or (c.whose == "write-up" and c.id[:2] in ("C1", "C2", "C3"))]
     by_time = sorted(wanted, key=lambda claim: -sum(took.get(arm, 0.0) for arm in claim.arms))
     return list(dict.fromkeys("/".join(arm) for claim in by_time for arm in claim.arms))
 
