@@ -107,7 +107,7 @@ def test_a_term_shows_its_definition_to_keyboard_and_mouse(page, address):
 
 
 def test_what_scrolls_is_reached_by_keyboard_and_what_does_not_is_passed_over(page, address):
-    page.goto(f"{address}/book/story.html", wait_until="load")
+    page.goto(f"{address}/book/write_up.html", wait_until="load")
     table = page.locator(".pst-scrollable-table-container").first
     page.wait_for_function(RIGHT)
     if page.viewport_size["width"] == WIDTHS[1]:

@@ -17,6 +17,7 @@ LINES = re.compile(r"<dl>\n<dd><em class=\"sig-param\">.*?</dl>", re.DOTALL)
 
 def setup(app):
     app.connect("config-inited", launch_from_an_address_only)
+    app.connect("env-check-consistency", mathematics_of_its_own)
     app.connect("html-page-context", mend)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -26,6 +27,12 @@ def launch_from_an_address_only(app, config):
     options = config.html_theme_options
     if not options.get("repository_url"):
         options["launch_buttons"] = {}
+
+
+def mathematics_of_its_own(app, env):
+    """MathJax where a page has mathematics itself: Sphinx loads it as well where a page below it in the table of contents has some."""
+    domain = env.get_domain("math")
+    domain.has_equations = lambda name=None: domain.data["has_equations"].get(name, False)
 
 
 def definitions(app) -> dict[str, str]:
