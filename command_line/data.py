@@ -25,10 +25,9 @@ class DataEmoji:
     seed: int = 0
 
     def __call__(self) -> int:
-        from emojivoc import emoji
+        from emojivoc.__main__ import make
 
-        emoji.generate(self.out, self.train, self.val, size=self.size, seed=self.seed)
-        print(f"{self.out}: {self.train} + {self.val} scenes")
+        make(self.out, self.train, self.val, self.size, self.seed)
         return 0
 
 

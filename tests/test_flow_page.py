@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import test_pages
+from lone_page import lone_page
 from playwright.sync_api import Page
 from test_pages import FAULTS, WIDTHS, watch
 
@@ -51,15 +52,10 @@ def block() -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An html root with one page, book/page.html."""
+    """An html root with one page, page/page.html."""
     root = tmp_path_factory.mktemp("flow")
-    (root / "book").mkdir()
-    shutil.copytree(ROOT / "book/_static", root / "_static")
+    lone_page(root, "Flow", block())
     shutil.copy2(Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js", root)
-    head = f'<meta charset="utf-8"><title>Flow</title><link rel="icon" href="{test_pages.DOT}">'
-    head += '<link rel="stylesheet" href="../_static/book.css">'
-    body = f'<main><article class="bd-article">{block()}</article></main>'
-    (root / "book/page.html").write_text(f'<!doctype html><html data-theme="light"><head>{head}</head><body>{body}</body></html>')
     return root
 
 
@@ -75,7 +71,7 @@ def page(request, browser, address) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": request.param, "height": 900})
     said = watch(page, urlsplit(address).netloc)
     try:
-        page.goto(f"{address}/book/page.html", wait_until="load")
+        page.goto(f"{address}/page/page.html", wait_until="load")
         page.wait_for_function("document.getElementById('flow-times').data?.length === 4")
         yield page
         page.evaluate(SETTLED)
@@ -188,7 +184,7 @@ def test_colours_are_the_books_and_follow_the_pages_light(page):
 def test_it_works_from_a_folder_without_a_server(browser, folder):
     page = browser.new_page()
     said = watch(page, "")
-    page.goto((folder / "book/page.html").as_uri(), wait_until="load")
+    page.goto((folder / "page/page.html").as_uri(), wait_until="load")
     holds(page, 0.5, 2.0, 0.5)
     page.close()
     assert said == []

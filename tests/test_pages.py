@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe import violations
+from lone_page import ICON
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from book.press import publish
@@ -113,8 +114,8 @@ def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iter
         "command": mathjax + maths.format("\\nonsense{x}"),
         "backwards": mathjax + '<div class="math" style="display: flex; flex-direction: row-reverse; width: 9rem; overflow: auto">'
         "<span>(1)</span>\\[ a + b + c + d + e + f + g + h + i + j + k + l + m + n \\]</div>",
-        "alt": f'<img src="{DOT}">',
-        "filename": f'<img src="{DOT}" alt="../_images/1234.png">',
+        "alt": f'<img src="{ICON}">',
+        "filename": f'<img src="{ICON}" alt="../_images/1234.png">',
         "picture": '<img src="data:image/png;base64,AAAA" alt="a picture">',
         "overflow": '<main><div style="width: 900px">wide</div></main>',
         "unnamed": "<button></button>",
@@ -124,7 +125,7 @@ def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iter
         "unreached": '<pre style="overflow: auto; width: 20rem" tabindex="-1">' + "wide " * 40 + "</pre>",
     }
     for name, body in bodies.items():
-        head = f'<meta charset="utf-8"><title>{name}</title><link rel="icon" href="{DOT}">'
+        head = f'<meta charset="utf-8"><title>{name}</title><link rel="icon" href="{ICON}">'
         html = f'<html lang="en" data-theme="light"><head>{head}</head><body>{body}</body></html>'
         (folder / f"{name}.html").write_text(f"<!doctype html>{html}")
     with serving(folder) as address:
@@ -132,7 +133,6 @@ def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iter
 
 
 GIVEN_UP = "net::ERR_ABORTED"
-DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
 def faults(browser: Browser, url: str, width: int, axe: bool = True) -> list[str]:

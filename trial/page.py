@@ -65,7 +65,7 @@ class Page:
             what = f"no committed run of {experiment}/{arm} with seed {self.seed}"
             raise InputError(f"records/{SETS[self.own]}: {what}; `make book` trains this page's own runs")
         if live is not None:
-            tables = {name: self.table(found, name) for name in (("conflict",) if found.config.anchor_free else ("terms", "cells"))}
+            tables = {name: self.table(found, name) for name in watch.looked_at(found.config)}
             if all(table is not None for table in tables.values()):
                 live(tables)
         return found
@@ -159,13 +159,13 @@ class Page:
         for name, data in WORDS.items():
             one, other = ({run.config.seed: run.metrics["map"] for run in self.by_arm(data).get(a, ())} for a in (arm, to))
             ratios = [one[seed] / other[seed] for seed in one.keys() & other.keys()]
-            found[name] = f"{pd.Series(ratios).mean():.{digits}f} (n = {len(ratios)})" if ratios else "not run yet"
+            found[name] = f"{pd.Series(ratios).mean():.{digits}f} (n = {len(ratios)})" if ratios else NOT_RUN
         return found
 
     def mean(self, arm: Arm, value: Callable[[dict[str, Any]], float] = lambda m: m["map"], digits: int = 3) -> dict[str, str]:
         """A figure of an arm, averaged over its seeds, with how many they are, ready to print: {"emoji": ..., "photographs": ...}."""
         found = {name: [value(run.metrics) for run in self.by_arm(data).get(arm, ())] for name, data in WORDS.items()}
-        return {name: f"{pd.Series(v).mean():.{digits}f} (n = {len(v)})" if v else "not run yet" for name, v in found.items()}
+        return {name: f"{pd.Series(v).mean():.{digits}f} (n = {len(v)})" if v else NOT_RUN for name, v in found.items()}
 
     def photographs(self, detectors: Mapping[str, Arm], about: str, count: int = 6) -> None:
         """Show val photographs with what the reference runs of some arms detect in them (seed 0, score 0.2 or more), where photographs lie

@@ -1,7 +1,7 @@
 """Runs with the book's instruments attached: what every page, every reference record and the command line train.
 
 Inside: `Instruments` (the probes and what is asked of a trained detector), `run` (`experiments.run` under their eyes), `train`,
-`norms`.
+`norms`, `looked_at`.
 """
 
 import math
@@ -18,6 +18,7 @@ from trial.instruments.batchnorm import drift, recomputed, snapshot
 from trial.instruments.probes import ConflictProbe, GradientProbe, NoiseProbe
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
+from yolo_core.training.config import RunConfig
 from yolo_core.training.observer import Observer
 from yolo_core.training.records import Run
 from yolo_core.training.scoring import to_float
@@ -69,7 +70,7 @@ class Instruments(Observer):
 
     def loaded(self, run: Run) -> None:
         """A run that was trained before: shown once, as it ended."""
-        self._show({name: run.table(name) for name in (("conflict",) if run.config.anchor_free else ("terms", "cells"))})
+        self._show({name: run.table(name) for name in looked_at(run.config)})
 
     def state(self) -> dict[str, Any]:
         return {"probe": self.probe.state(), "noise": self.noise.state(), "conflict": self.conflict.state()}
@@ -84,7 +85,7 @@ class Instruments(Observer):
         return {**self.probe.tables(), "noise": self.noise.table(), "conflict": self.conflict.table()}
 
     def scored(self, outputs: Tensor, detections: Sequence[dict], targets: Sequence[dict]) -> dict[str, Any]:
-        return scored.of_detections(detections, targets) | scored.of_cells(outputs, targets, self.config)
+        return scored.further(detections, targets) | scored.of_cells(outputs, targets, self.config)
 
     def finish(self, outputs: Tensor, train_data: VocData, val_data: VocData) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
         """What is asked of a trained detector once: its scores on pictures it has seen, what became of BatchNorm, as how large a batch
@@ -113,6 +114,11 @@ class Instruments(Observer):
         found["resampled"] = scored.resampled(outputs, val_data.targets, config)
         later = {"scores": scored.cell_scores(outputs[:COMPARED], config), "detections": scored.shown(outputs, config)}
         return found, self.tables() | later
+
+
+def looked_at(config: RunConfig) -> tuple[str, ...]:
+    """The tables of a run that `live` is called with."""
+    return ("conflict",) if config.anchor_free else ("terms", "cells")
 
 
 def norms(curve: list[dict[str, Any]], clip_norm: float | None) -> dict[str, float]:

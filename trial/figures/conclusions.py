@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trial.register.comparisons import Arm, by_arm
+from trial.register.comparisons import Arm, by_arm, reliability
 from yolo_core.training.records import Run
 
 
@@ -35,7 +35,7 @@ def extremes(
 
 def overconfidence(runs: Sequence[Run]) -> str:
     """By how much the mean score of the detections exceeds the share of them that is true, runs pooled, ready to print: "+0.12"."""
-    pooled = {key: sum(float(np.sum(run.metrics["reliability"][key])) for run in runs) for key in ("detections", "true", "score_sum")}
+    pooled = {key: float(values.sum()) for key, values in reliability(runs).items()}
     if not pooled["detections"]:
         return "nothing, for want of detections,"
     return f"{(pooled['score_sum'] - pooled['true']) / pooled['detections']:+.2f}"

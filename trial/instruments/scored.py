@@ -1,6 +1,6 @@
 """Every figure that the book quotes of a detector on a split.
 
-Inside: `score`, `of_detections`, `of_cells`, `resampled`, `shown`, `cell_scores`, `targets_of_grid`.
+Inside: `score`, `of_detections`, `further`, `of_cells`, `resampled`, `shown`, `cell_scores`, `targets_of_grid`.
 """
 
 from collections.abc import Sequence
@@ -33,11 +33,16 @@ def score(outputs: Tensor, targets: Sequence[dict], config: RunConfig) -> dict[s
 
 
 def of_detections(detections: Sequence[dict], targets: Sequence[dict]) -> dict[str, Any]:
-    """What can be said of any detector's detections: `scoring.score`; "map_class_agnostic_nms", which suppresses once more after labels
-    are forgotten, one box a place, as a detector of one class gives; "reliability" (confidence.py)."""
+    """What can be said of any detector's detections: `scoring.score`, and `further`."""
+    return scoring.score(detections, targets) | further(detections, targets)
+
+
+def further(detections: Sequence[dict], targets: Sequence[dict]) -> dict[str, Any]:
+    """What `scoring.score` leaves out: "map_class_agnostic_nms", which suppresses once more after labels are forgotten, one box a place,
+    as a detector of one class gives; "reliability" (confidence.py)."""
     agnostic = class_agnostic(detections)
     alone = [suppress(d["boxes"], d["scores"], d["labels"], NMS_IOU) for d in agnostic]
-    return scoring.score(detections, targets) | {
+    return {
         "map_class_agnostic_nms": voc_ap(alone, class_agnostic(targets)).map,
         "reliability": reliability(match(detections, targets)),
     }

@@ -1,6 +1,6 @@
 """Figures that lay runs beside runs: a fresh one over its reference band, arms over seeds, what scores are worth.
 
-Inside: `band_curve`, `arm_dots`, `mean_of`, `reliability_curves`, `floor_scatter`, `rank_agreement`, `by_arm`.
+Inside: `band_curve`, `arm_dots`, `mean_of`, `reliability`, `reliability_curves`, `floor_scatter`, `rank_agreement`, `by_arm`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,6 +98,12 @@ def arm_dots(
     return figure
 
 
+def reliability(runs: Sequence[Run]) -> dict[str, np.ndarray]:
+    """The numbers of a reliability diagram (confidence.py) by bin, of runs pooled: "detections", "true" and "score_sum"."""
+    keys = ("detections", "true", "score_sum")
+    return {key: sum((np.array(run.metrics["reliability"][key]) for run in runs), np.zeros(BINS)) for key in keys}
+
+
 def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
     """Reliability diagrams: of the detections that score so much, how many are true; runs of an arm pooled. Below, how many there are."""
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(0.75 * WIDTH, 4.4), sharex=True, height_ratios=(2.4, 1))
@@ -105,7 +111,7 @@ def reliability_curves(arms: Mapping[str, Sequence[Run]]) -> Figure:
     top.text(0.62, 0.58, "honest", color=MUTED, va="top", fontsize=8.5)
     width = 0.8 / max(1, len(arms)) / BINS
     for k, ((arm, runs), colour, marker) in enumerate(zip(arms.items(), CYCLE, "osD^vP", strict=False)):
-        pooled = {key: np.sum([run.metrics["reliability"][key] for run in runs], axis=0) for key in ("detections", "true", "score_sum")}
+        pooled = reliability(runs)
         some = pooled["detections"] > 0
         score, share = (pooled[key][some] / pooled["detections"][some] for key in ("score_sum", "true"))
         top.plot(score.clip(max=1), share, color=colour, marker=marker, ms=5, label=arm)

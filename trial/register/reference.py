@@ -187,7 +187,7 @@ def arm_of(file: Path) -> tuple[str, str]:
 
 
 def _keep_canary(file: Path, profile: str, name: str, arm: str) -> None:
-    """Store the arm's canary, or renew it under code that has changed since: unless its canary differs, since the arm's earlier records
+    """Store the arm's canary, or renew it under code that has changed since: unless it differs, since the arm's earlier records
     are then out of date, and `check` has to say so."""
     code, stored = experiments.training_code(), json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     if stored is not None and stored["code"] == code:

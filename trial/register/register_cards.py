@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trial.register.measures import MEASURES, against, bar, group_of
-from trial.register.register_page import INCONCLUSIVE, by_claim, html_badge, short, told
+from trial.register.register_page import INCONCLUSIVE, by_claim, counted, html_badge, short, told
 from trial.register.verdicts import Finding
 
 NOT_RUN = "NOT-RUN"  # beside verdicts, in an attribute
@@ -50,16 +50,12 @@ def _answer(finding: Finding) -> str:
     if finding.claim.arms and not finding.seeds:
         return f'<div><dt>{short(finding.data)}</dt><dd><span class="not-run">not run</span></dd></div>'
     name = short(finding.data) if finding.claim.arms else "by the planner"
-    figures = [told(finding), against(finding).partition(", ")[2], _seeds(finding)]
+    seeds = counted(len(finding.seeds), "seed") if finding.seeds else ""
+    figures = [told(finding), against(finding).partition(", ")[2], seeds]
     if finding.verdict != INCONCLUSIVE and finding.claim.arms:
         figures.append("firm" if finding.firm else "not firm")
     said = ", ".join(html.escape(part) for part in figures if part)
     return f"<div><dt>{name}</dt><dd>{html_badge(finding)} {said}</dd></div>"
-
-
-def _seeds(finding: Finding) -> str:
-    n = len(finding.seeds)
-    return "" if not n else f"{n} seed" if n == 1 else f"{n} seeds"
 
 
 def _further(finding: Finding) -> str:

@@ -93,10 +93,10 @@ def answer(finding: Finding, badge: Callable[[Finding], str] = badge) -> str:
         return "not run"
     firm = "" if finding.verdict == INCONCLUSIVE else ", firm" if finding.firm else ", not firm"
     over = "" if finding.over_images is None else f"; over val pictures {_range(finding.over_images)}"
-    return f"{badge(finding)}{firm}: {told(finding)}, {_counted(len(finding.seeds), 'seed')}; {against(finding)}{over}"
+    return f"{badge(finding)}{firm}: {told(finding)}, {counted(len(finding.seeds), 'seed')}; {against(finding)}{over}"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -186,8 +186,8 @@ def tally(findings: Iterable[Finding]) -> str:
     sets = by_data(findings)
     for whose in dict.fromkeys(f.claim.whose for some in sets.values() for f in some):
         for name, some in sets.items():
-            counted = Counter(f.verdict if f.seeds or f.card else "not run" for f in some if f.claim.whose == whose)
-            figures = " | ".join(str(counted[said]) for said in ("HOLDS", "FAILS", INCONCLUSIVE, "not run"))
+            tallied = Counter(f.verdict if f.seeds or f.card else "not run" for f in some if f.claim.whose == whose)
+            figures = " | ".join(str(tallied[said]) for said in ("HOLDS", "FAILS", INCONCLUSIVE, "not run"))
             lines.append(f"| {whose} | {name} | {figures} |")
     return "\n".join(lines)
 
@@ -203,7 +203,7 @@ def agreement(findings: Iterable[Finding]) -> str:
     if not decided:
         return f"There is no sentence yet that {names} both decide."
     agreed = len(decided) - len(differ) if differ else "all"
-    said = f"{names} both decide {_counted(len(decided), 'sentence')}, and agree on {agreed} of them."
+    said = f"{names} both decide {counted(len(decided), 'sentence')}, and agree on {agreed} of them."
     if not differ:
         return said
     each = "; ".join(
@@ -232,7 +232,7 @@ def images(findings: Iterable[Finding]) -> str:
     wider = sum(f.over_images[1] - f.over_images[0] > f.interval[1] - f.interval[0] for f in both)
     spans = listed(both, lambda f: f.verdict != INCONCLUSIVE and any(f.over_images[0] <= b <= f.over_images[1] for b in f.claim.bounds))
     return (
-        f"Of {_counted(len(both), 'effect')} with both intervals the one over pictures is the wider in {wider}. "
+        f"Of {counted(len(both), 'effect')} with both intervals the one over pictures is the wider in {wider}. "
         f"Decided by seeds, while the interval over pictures holds the threshold: {spans}."
     )
 

@@ -4,6 +4,7 @@ Inside: `Observer`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 class Observer:
     """Watches one training and asks its questions afterwards; this one sees nothing, and a subclass overrides what it wants.
 
-    An observer draws no random number, writes to no `.grad` and runs no layer in train mode, so that weights are equal bit for bit with
-    and without it. What it has seen goes into the training's checkpoints (`state`, `load`) and into the run's record (`finish`).
-    """
+    It draws no random number, writes to no `.grad` and runs no layer in train mode, so that weights are equal bit for bit with and without
+    it. What it has seen goes into checkpoints (`state`, `load`) and into the run's record (`finish`)."""
 
     def __init__(self, live: Callable[[dict[str, pd.DataFrame]], None] | None = None) -> None:
         """live: called with tables of what was seen so far, at each look; a figure in a notebook that grows."""
         self.live = live
 
     @classmethod
+    @cache
     def code(cls) -> str:
         """Hash of the code that watches, so that a run is known to have been seen by this observer; its name where it is the user's own."""
         try:
@@ -57,8 +58,7 @@ class Observer:
         return {}
 
     def finish(self, outputs: Tensor, train_data: "VocData", val_data: "VocData") -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-        """What the record says besides, and tables to store. outputs: of the trained detector on val; train_data: its pictures as they
-        are."""
+        """What the record says besides, and tables to store; `outputs` on val, `train_data` with its pictures as they are."""
         return {}, {}
 
     def loaded(self, run: "Run") -> None:
