@@ -46,7 +46,7 @@ class Claims:
 
         data = experiments.profile_of(self.profile).data[0]
         if self.own:
-            findings = verdicts.register((run.record for run in experiments.finished(self.profile)), data)
+            findings = verdicts.register((run.record for run in committed.finished(self.profile)), data)
         else:
             findings = committed.findings(self.profile)
             for name, why in committed.foreign(self.profile).items():

@@ -30,6 +30,7 @@ class Train:
     """Train one arm of an experiment."""
 
     experiment: tyro.conf.Positional[str]
+    """An experiment by its name; or exp1, exp2, exp3 or exp4 of the write-up."""
     data: Path
     """A folder that holds VOCdevkit/VOC2012."""
     out: Path
@@ -66,8 +67,7 @@ class Train:
         from trial.watch import train
         from yolo_core import experiments
 
-        arm = self.arm or next(iter(experiments.experiment(self.experiment).arms))
-        config = experiments.resolve(self.experiment, arm, self.profile, self.seed)
+        config = experiments.resolve(*experiments.named(self.experiment, self.arm), self.profile, self.seed)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
         out = Path(os.path.realpath(self.out))  # where a link leads

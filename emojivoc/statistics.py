@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from voc_tree.annotation import CLASSES
+
 FILE = Path(__file__).with_name("voc2012_statistics.json")
 PHOTOGRAPHS = Path(__file__).with_name("photographs_statistics.json")
 GRID = 7  # cells a side: YOLOv1's S
@@ -56,6 +58,11 @@ class Statistics:
     @property
     def objects_an_image(self) -> float:
         return self.objects / max(self.images, 1)
+
+    @property
+    def commonest(self) -> str:
+        """The class of most objects."""
+        return CLASSES[int(np.argmax(self.classes))]
 
     @property
     def background(self) -> float:

@@ -39,7 +39,7 @@ def two_at_a_time(monkeypatch):
 def test_two_notebooks_run_side_by_side_each_with_its_share_of_the_cores(tmp_path, two_at_a_time, capfd):
     """Each waits for the other; the journal and the record are in the book's order all the same."""
     write_notebook(tmp_path / "notebooks/first.ipynb", touch("from-first"), WAIT.format("_build/execution.json"))
-    threads = 'import os\nfrom book.press import numbers\n\nnumbers.publish("second", threads=os.environ["OMP_NUM_THREADS"])'
+    threads = 'import os\nfrom trial import numbers\n\nnumbers.publish("second", threads=os.environ["OMP_NUM_THREADS"])'
     write_notebook(tmp_path / "notebooks/second.ipynb", touch("from-second"), WAIT.format("from-first"), threads)
     record = run(tmp_path, "first", "second")
     assert list(record) == ["notebooks/first.ipynb", "notebooks/second.ipynb"]

@@ -42,7 +42,7 @@ def test_the_long_profile_works_on_the_photographs_and_changes_their_length_alon
     for arm in ARMS:
         short, long = (resolve(*arm, profile).to_dict() for profile in ("photographs", "long"))
         assert {key for key in short if short[key] != long[key]} == {"epochs", "probe_steps", "score_epochs"}
-        assert long["epochs"] == 100 * {"half": 2, "quarter": 4}.get(EXPERIMENTS[arm[0]].arms[arm[1]].get("train_images"), 1)
+        assert long["epochs"] == 100 * {"half": 2, "quarter": 4}.get(EXPERIMENTS[arm[0]].arms[arm[1]].changes.get("train_images"), 1)
 
 
 def test_on_the_card_each_stage_learns_at_the_rate_it_is_said_to():
@@ -52,3 +52,16 @@ def test_on_the_card_each_stage_learns_at_the_rate_it_is_said_to():
     assert card["finetune", "fresh"].lr == card["finetune", "continued"].lr == ONE_RATE["lr"]
     assert {c.effective_batch for arm, c in card.items() if arm != ("accumulation", "batch-2")} == {16}
     assert all(card[arm].lr == resolve(*arm, "pocket").lr for arm in ARMS if card[arm].head == "conv" and arm[0] != "baseline")
+
+
+def test_an_arm_has_a_title_of_its_own_that_fits_a_figure():
+    titles = [experiments.the_arm(*arm).title for arm in ARMS]
+    assert len(set(titles)) == len(titles) and max(map(len, titles)) <= 32 and all(titles)
+
+
+def test_the_four_experiments_of_the_write_up_are_named_as_such():
+    assert [experiments.the_arm(*experiments.named(f"exp{i}")).title[:5] for i in (1, 2, 3, 4)] == ["Exp 1", "Exp 2", "Exp 3", "Exp 4"]
+    assert experiments.named("finetune", "two-rates") == ("finetune", "two-rates")
+    assert experiments.named("baseline") == ("baseline", "compressed"), "an experiment alone is its first arm"
+    with pytest.raises(InputError, match="unknown experiment 'exp5'"):
+        experiments.named("exp5")

@@ -101,7 +101,7 @@ def test_an_arm_a_claim_and_a_page_of_the_guide_are_a_line_an_entry_and_a_notebo
     arm, claim = (next(text for text in snippets if text.startswith(start)) for start in ('"no-dropout"', "Claim("))
     (line,) = re.findall(r"`- file: (notebooks/no_dropout)`", guide)
     for file, before, added in (
-        (tmp_path / "yolo_core/experiments.py", '"compressed": changes(),\n', arm),
+        (tmp_path / "yolo_core/experiments.py", '"compressed": arm("Exp 1: from scratch"),\n', arm),
         (tmp_path / "trial/register/claims/baseline_focal.py", ": tuple[Claim, ...] = (\n", claim),
         (tmp_path / "_toc.yml", "- file: book/bibliography\n", f"      - file: {line}\n"),
     ):

@@ -112,3 +112,22 @@ def test_a_missing_title_parameters_or_kernel_is_found():
 def test_stale_output_is_found():
     stored = [{"output_type": "stream", "name": "stdout", "text": "1"}]
     assert any("nobody compares" in line for line in faults(notebook("print(1)", outputs=stored, count=1)))
+
+
+def modules(notebook: dict) -> set[str]:
+    """The project's modules that a notebook's cells import from."""
+    nodes = [node for cell in notebook["cells"] if cell["cell_type"] == "code" for node in ast.walk(ast.parse("".join(cell["source"])))]
+    found = {
+        f"{n.module}.{a.name}" if (ROOT / n.module.replace(".", "/")).is_dir() else n.module
+        for n in nodes
+        if isinstance(n, ast.ImportFrom)
+        for a in n.names
+    }
+    return {name for name in found if (ROOT / name.split(".")[0]).is_dir()}
+
+
+def test_the_page_of_an_experiment_imports_three_modules_and_no_page_more_than_eight():
+    found = {name: modules(json.loads((ROOT / name).read_text(encoding="utf-8"))) for name in NOTEBOOKS}
+    told = [name for name in NOTEBOOKS if Path(name).stem in ("baseline", "focal", "transfer", "finetune")]
+    assert len(told) == 4 and {name: sorted(found[name]) for name in told if len(found[name]) > 3} == {}
+    assert {name: sorted(of) for name, of in found.items() if len(of) > 8} == {}

@@ -10,19 +10,20 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from book.press import numbers, publish
+from book.press import publish
 from book.press.execute import data_key, execute, source_key
 from book.press.notebook import ExecutionError, _clean
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.strict_json import write_json
+from trial import numbers
 from yolo_core.__main__ import main as command_line
 from yolo_core.training.config import BUILDERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'import os\n\nprofile = os.environ.get("YOLO_PROFILE", "pocket")'
-PUBLISH = 'from book.press import numbers\n\nnumbers.publish("shown", value="0.031", arms={"mse": "0.030"}, profile=profile)'
+PUBLISH = 'from trial import numbers\n\nnumbers.publish("shown", value="0.031", arms={"mse": "0.030"}, profile=profile)'
 
 STORY = "# Story\n\nValue {{ shown.value }}, {{ shown.arms.mse }}, {{ shown.profile }}, {{ build.profile }}, {{ claims.verdict }}.\n"
 

@@ -20,7 +20,7 @@ from yolo_core.training.config import RunConfig
 from yolo_core.training.records import Run, read_run
 from yolo_core.training.writing import write_run
 
-CONTINUED = [(name, arm) for name, trial in experiments.EXPERIMENTS.items() for arm, keys in trial.arms.items() if "start" in keys]
+CONTINUED = [(name, arm) for name, trial in experiments.EXPERIMENTS.items() for arm, one in trial.arms.items() if "start" in one.changes]
 
 
 @pytest.fixture(scope="module")

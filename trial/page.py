@@ -9,17 +9,19 @@ reference runs of the page's seed stand in their place, and what needs a net's w
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
 from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from groundwork.errors import InputError
 from groundwork.paths import data_folder
-from trial import watch
+from trial import numbers, watch
 from trial.figures import conclusions, figures, remedy_figures
+from trial.figures.live import Live
 from trial.looks import LOOKS
 from trial.register import committed, comparisons, replication, verdicts
 from trial.register.comparisons import Arm
@@ -52,12 +54,17 @@ class Page:
         """The profile's train and val splits."""
         return experiments.profile_data(self.profile)
 
-    def run(self, experiment: str, arm: str, live: watch.Live | None = None) -> Run:
+    def rows(self, *arms: str) -> dict[str, Arm]:
+        """Arms, each "experiment/arm", by their titles (`experiments.py`). InputError for one that is none."""
+        return {experiments.the_arm(*arm).title: arm for arm in (_split(name) for name in arms)}
+
+    def run(self, experiment: str, arm: str, live: watch.Live | Literal[True] | None = None) -> Run:
         """The page's own run of an arm: trained, or loaded if it has been; in a book that is read, the committed run of the page's seed.
 
-        live: called with the probe's tables, as by `watch.run`; of a committed run once, if they are kept. InputError where a book that is
-        read has no record of the arm.
+        live: called with the probe's tables, as by `watch.run`; of a committed run once, if they are kept; True: drawn, under the arm's
+        title. InputError where a book that is read has no record of the arm.
         """
+        live = Live(experiments.the_arm(experiment, arm).title) if live is True else live
         if not self.reading:
             return watch.run(experiment, arm, self.profile, self.seed, live=live)
         found = next((run for run in self.by_arm(self.own).get((experiment, arm), ()) if run.config.seed == self.seed), None)
@@ -70,13 +77,12 @@ class Page:
                 live(tables)
         return found
 
-    def runs(self, arms: Mapping[str, Arm], live: Callable[[str], watch.Live] | None = None) -> dict[str, Run]:
-        """`run` of each arm, by name; in a book that is read, without those that have no record yet, which it says. live: makes what
-        `run` calls from the run's name."""
+    def runs(self, arms: Mapping[str, Arm], live: Literal[True] | None = None) -> dict[str, Run]:
+        """`run` of each arm, by name; in a book that is read, without those that have no record yet, which it says."""
         found = {}
         for name, arm in arms.items():
             try:
-                found[name] = self.run(*arm, None if live is None else live(name))
+                found[name] = self.run(*arm, live)
             except InputError as error:
                 if not self.reading:
                     raise
@@ -101,6 +107,15 @@ class Page:
         kept = (run.folder / "detections.parquet").exists()
         table = self.table(run, "detections") if kept or self.reading else pd.DataFrame(columns=DETECTION)  # of a run that detects nothing
         return None if table is None else figures.in_pixels(_detections(table, pictures, least), self.data[1].size)
+
+    @staticmethod
+    def show(figure: Figure, about: str) -> None:
+        """Display a figure, with what it shows in words for who cannot see it."""
+        figures.show(figure, about)
+
+    def publish(self, **values: object) -> None:
+        """`numbers.publish` the page's own group, `words` among it."""
+        numbers.publish(self.name, **self.words, **values)
 
     def gallery(self, run: Run, about: str, count: int = 8, least: float = 0.1) -> dict[str, int | str]:
         """Show what a run detects in the first pictures of val, beside the annotation; how many boxes it has `reported` there, and how many
@@ -132,6 +147,31 @@ class Page:
         """Show `comparisons.arm_dots` of both data sets, and below it what it says; `about` says in words what it shows."""
         figures.show(comparisons.arm_dots(rows, self.sets, values, fresh, self.own), about)
         display(Markdown(conclusions.extremes(rows, self.sets, values)))
+
+    def steps(self, rows: Mapping[str, Arm], about: str) -> str:
+        """Show the mean mAP of the arms of EmojiVOC as a road, each bar from the one before it; the largest step, in words."""
+        seeds = {name: [run.metrics["map"] for run in self.by_arm().get(arm, ())] for name, arm in rows.items()}
+        figures.show(remedy_figures.steps(seeds), about)
+        return conclusions.largest_step(seeds)
+
+    def replay(self, cells: Mapping[str, pd.DataFrame]) -> HTML:
+        """The background gradients of several runs (tables of `GradientProbe`), the step on a slider."""
+        from trial.figures import interactive  # Plotly, which only this asks for
+
+        return interactive.replay(cells, f"{self.name}-replay")
+
+    def reliability(self, runs: Mapping[str, Sequence[Run]], about: str) -> dict[str, str]:
+        """Show what the scores of some runs are worth, pooled by name; by how much each exceeds what is true, as `over_NAME`."""
+        figures.show(comparisons.reliability_curves(runs), about)
+        return {f"over_{name}": conclusions.overconfidence(some) for name, some in runs.items()}
+
+    def side_by_side(self, runs: Mapping[str, Run], pictures: Sequence[int], about: str, least: float = 0.2) -> dict[str, list]:
+        """Show some of the first pictures of val under several detectors, annotation first; the detections of each that has any kept."""
+        found = {name: self.found(run, pictures, least) for name, run in runs.items()}
+        found, val = {name: boxes for name, boxes in found.items() if boxes is not None}, self.data[1]
+        truth = figures.in_pixels([val.targets[i] for i in pictures], val.size)
+        figures.show(remedy_figures.side_by_side([val.images[i] for i in pictures], truth, found), about)
+        return found
 
     def band(self, run: Run, value: Callable[[dict[str, Any]], float] = lambda m: m["map"], what: str = "mAP") -> str:
         """Whether the page's own run repeats its reference runs, in a sentence; in a book that is read, where the next would lie."""
@@ -203,6 +243,11 @@ WORDS = {"emoji": "EmojiVOC", "photographs": "photographs"}
 def say(table: pd.DataFrame | None, column: str, digits: int = 2, row: Any = 0) -> str:
     """A number of a table as the text prints it; where there is none, that it is not kept."""
     return NOT_KEPT if table is None else f"{table.loc[row, column]:,.{digits}f}"
+
+
+def _split(name: str) -> Arm:
+    experiment, _, arm = name.partition("/")
+    return experiment, arm
 
 
 def _detections(table: pd.DataFrame, pictures: Iterable[int], least: float) -> list[dict[str, Tensor]]:

@@ -12,7 +12,7 @@ where every term is a line beside the label of its equation; the focal readings 
 Around it: `voc_tree` and `groundwork` below, `emojivoc` (the data set drawn from code); above, `anchor_free` (the remedies' detector,
 trained by the same loop) and `trial`, where runs are watched (`trial/watch.py`), claims (`trial/register/claims/`) judged (`judge` in
 `trial/register/verdicts.py`), pages given their figures (`trial/page.py`). A number in the book's prose comes from a notebook's
-`numbers.publish` (`book/press/numbers.py`) or, where no notebook owns it, from `conclude` in `book/press/publish.py`.
+`page.publish` (`trial/numbers.py`) or, where no notebook owns it, from `conclude` in `book/press/publish.py`.
 """
 
 __version__ = "0.1.0"

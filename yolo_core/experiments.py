@@ -1,7 +1,7 @@
 """The study on one screen: every experiment and arm.
 
 Inside: `EXPERIMENTS`, `experiment`, `resolve` (an arm to a configuration), `prepare_data`, `load_data`, `profile_data` (made where it is
-missing), `run` (trained or loaded), `finished` (what has been trained here), `key_of`, `training_code`.
+missing), `run` (trained or loaded), `key_of`, `training_code`.
 
 An arm is its experiment's configuration with some keys changed. `run` trains it, or loads the run whose key (configuration, data,
 syntax of the code) is the same: a notebook asks for a run and need not care which. Torch is imported where it is needed.
@@ -31,12 +31,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Arm:
+    """What an arm is called in figures and tables, and the keys that it changes."""
+
+    title: str
+    changes: Mapping[str, Any]
+
+
+def arm(title: str, **values: Any) -> Arm:
+    """An arm: its title, and the keys of RunConfig that it changes."""
+    return Arm(title, changes(**values))
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A chapter of the study: what all its arms share, and what each changes. The first arm is the one the write-up ran."""
 
     title: str
     base: Mapping[str, Any]
-    arms: Mapping[str, Mapping[str, Any]]
+    arms: Mapping[str, Arm]
 
 
 SHARES = {"quarter": 4, "half": 2}  # and how many times the epochs
@@ -67,27 +80,24 @@ LITERAL = changes(**CONV, background="focal-literal")
 ONE_RATE = changes(lr=1e-5)
 TWO_RATES = changes(**CONV, backbone_lr=1e-4)
 CONTINUED = changes(head="conv", start="focal/mse-conv", **ONE_RATE)
-STILL_NORM = changes(batchnorm="frozen")
 
-# What the write-up points to at its end, an idea a key. Mosaic changes every picture, so that it stands apart: it needs a backbone that
-# runs each time.
-IDEAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+# What the write-up points to at its end, an idea a key. Mosaic stands apart: it needs a backbone that runs each time.
+IDEAS: Mapping[str, Arm] = MappingProxyType(
     {
-        "decoupled": changes(head="decoupled"),
-        "strides": changes(finest_stride=8),
-        "aligned": changes(assign="aligned"),
-        "ciou": changes(box_loss="ciou"),
-        "quality": changes(score_loss="quality"),
+        "decoupled": arm("two branches", head="decoupled"),
+        "strides": arm("three strides", finest_stride=8),
+        "aligned": arm("task-aligned", assign="aligned"),
+        "ciou": arm("CIoU", box_loss="ciou"),
+        "quality": arm("quality focal", score_loss="quality"),
     }
 )
 # One stride, one score a class, YOLOv1's rule and its squared errors; the rate was chosen in pilots, for the base and for all ideas alike.
 POINTS = changes(head="coupled", lr=3e-3)
-MOSAIC = changes(mosaic=True, cache_features=False)
 
 
 def every_idea(but: str = "") -> Mapping[str, Any]:
     """All ideas at once, or all but one."""
-    return MappingProxyType({key: value for name, idea in IDEAS.items() if name != but for key, value in idea.items()})
+    return MappingProxyType({key: value for name, idea in IDEAS.items() if name != but for key, value in idea.changes.items()})
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -95,103 +105,115 @@ EXPERIMENTS: dict[str, Experiment] = {
         "From scratch, with the compressed head",
         changes(backbone="scratch", weights=None, head="compressed"),
         {
-            "compressed": changes(),
-            "full": changes(head="full"),
-            "conv": changes(head="conv"),
-            "low-coord": changes(lambda_coord=0.5),
-            "image-centres": changes(centre="image"),
-            "low-coord-image-centres": changes(lambda_coord=0.5, centre="image"),
-            "augmented": changes(augment=True),
-            "released": RELEASED,  # Exp 1 as the public code runs it; the other three stand in their own experiments
-            "released-focal": changes(**RELEASED, background="focal-coupled"),
-            "focal": changes(background="focal"),
-            "focal-coupled": changes(background="focal-coupled"),
-            "conv-half": changes(head="conv", train_images="half"),
-            "conv-quarter": changes(head="conv", train_images="quarter"),
+            "compressed": arm("Exp 1: from scratch"),
+            "full": arm("scratch, full head", head="full"),
+            "conv": arm("scratch, conv head", head="conv"),
+            "low-coord": arm("scratch, lambda_coord 0.5", lambda_coord=0.5),
+            "image-centres": arm("scratch, centres of the image", centre="image"),
+            "low-coord-image-centres": arm("scratch, 0.5 and image centres", lambda_coord=0.5, centre="image"),
+            "augmented": arm("scratch, augmented", augment=True),
+            "released": arm("Exp 1 as released", **RELEASED),  # as the public code runs it
+            "released-focal": arm("Exp 2 as released", **RELEASED, background="focal-coupled"),
+            "focal": arm("scratch, focal as derived", background="focal"),
+            "focal-coupled": arm("scratch, focal as released", background="focal-coupled"),
+            "conv-half": arm("scratch, conv, half the pictures", head="conv", train_images="half"),
+            "conv-quarter": arm("scratch, conv, a quarter", head="conv", train_images="quarter"),
         },
     ),
     "focal": Experiment(
         "Focal loss on the background confidence",
         FROZEN,  # the detector of Exp 3, so that there is an mAP to lose: "mse" and "mse-conv" are Exp 3 itself
         {
-            "mse": changes(),
-            "focal": changes(background="focal"),
-            "focal-detached": changes(background="focal-detached"),
-            "focal-literal": changes(background="focal-literal"),
-            "focal-coupled": changes(background="focal-coupled"),
-            "qfl": changes(background="qfl", confidence_bias=math.log(RARE / (1 - RARE))),
-            "mse-conv": CONV,
-            "focal-conv": changes(**CONV, background="focal"),
-            "focal-literal-from-0.3": changes(**LITERAL, confidence_bias=0.3),
-            "focal-literal-from-0.6": changes(**LITERAL, confidence_bias=0.6),
-            "focal-literal-from-0.9": changes(**LITERAL, confidence_bias=0.9),
-            "mse-unclipped": changes(**CONV, clip_norm=None),
-            "focal-unclipped": changes(**CONV, background="focal", clip_norm=None),
-            "mse-sgd": changes(**CONV | SGD),
-            "focal-sgd": changes(**CONV | SGD, background="focal"),
-            "mse-sgd-unclipped": changes(**CONV | SGD, clip_norm=None),
-            "focal-sgd-unclipped": changes(**CONV | SGD, background="focal", clip_norm=None),
-            "mse-sgd-slow-unclipped": changes(**CONV | SGD | SLOW, clip_norm=None),
-            "focal-sgd-slow-unclipped": changes(**CONV | SGD | SLOW, background="focal", clip_norm=None),
+            "mse": arm("Exp 3: frozen ImageNet"),
+            "focal": arm("Exp 2: focal as derived", background="focal"),
+            "focal-detached": arm("focal, factor detached", background="focal-detached"),
+            "focal-literal": arm("focal as printed", background="focal-literal"),
+            "focal-coupled": arm("focal as released", background="focal-coupled"),
+            "qfl": arm("quality focal loss", background="qfl", confidence_bias=math.log(RARE / (1 - RARE))),
+            "mse-conv": arm("Exp 3, conv head", **CONV),
+            "focal-conv": arm("conv: focal as derived", **CONV, background="focal"),
+            "focal-literal-from-0.3": arm("conv: printed, from 0.3", **LITERAL, confidence_bias=0.3),
+            "focal-literal-from-0.6": arm("conv: printed, from 0.6", **LITERAL, confidence_bias=0.6),
+            "focal-literal-from-0.9": arm("conv: printed, from 0.9", **LITERAL, confidence_bias=0.9),
+            "mse-unclipped": arm("conv: mse, unclipped", **CONV, clip_norm=None),
+            "focal-unclipped": arm("conv: focal, unclipped", **CONV, background="focal", clip_norm=None),
+            "mse-sgd": arm("conv: mse, SGD", **CONV | SGD),
+            "focal-sgd": arm("conv: focal, SGD", **CONV | SGD, background="focal"),
+            "mse-sgd-unclipped": arm("conv: mse, SGD unclipped", **CONV | SGD, clip_norm=None),
+            "focal-sgd-unclipped": arm("conv: focal, SGD unclipped", **CONV | SGD, background="focal", clip_norm=None),
+            "mse-sgd-slow-unclipped": arm("conv: mse, slow SGD unclipped", **CONV | SGD | SLOW, clip_norm=None),
+            "focal-sgd-slow-unclipped": arm("conv: focal, slow SGD unclipped", **CONV | SGD | SLOW, background="focal", clip_norm=None),
         },
     ),
     "transfer": Experiment(
         "A frozen backbone",
         FROZEN,  # Exp 3 itself is focal/mse; these are its controls
         {
-            "frozen-random": RANDOM,
-            "frozen-random-conv": changes(**CONV | RANDOM),
-            "released": changes(**RELEASED, batchnorm="train", cache_features=False),  # "frozen" there: the weights alone
-            "frozen-conv-half": changes(**CONV, train_images="half"),
-            "frozen-conv-quarter": changes(**CONV, train_images="quarter"),
-            "scratch": changes(**TRAINED, weights=None),
-            "scratch-conv": changes(**CONV | TRAINED, weights=None),
+            "frozen-random": arm("frozen random", **RANDOM),
+            "frozen-random-conv": arm("frozen random, conv head", **CONV | RANDOM),
+            "released": arm("Exp 3 as released", **RELEASED, batchnorm="train", cache_features=False),  # "frozen" there: the weights alone
+            "frozen-conv-half": arm("Exp 3, conv, half the pictures", **CONV, train_images="half"),
+            "frozen-conv-quarter": arm("Exp 3, conv, a quarter", **CONV, train_images="quarter"),
+            "scratch": arm("Lite0 from scratch", **TRAINED, weights=None),
+            "scratch-conv": arm("Lite0 from scratch, conv head", **CONV | TRAINED, weights=None),
         },
     ),
     "finetune": Experiment(
         "Fine-tuning the backbone",
         FROZEN | TRAINED,
         {
-            "fresh": ONE_RATE,  # a fresh head at the backbone's rate, whole batches
-            "released": changes(**RELEASED | ONE_RATE),  # the same, and all else as the public code has it
-            "continued": changes(**ONE_RATE, start="focal/mse"),
-            "one-rate-conv": changes(head="conv", **ONE_RATE),
-            "continued-conv-micro-2": changes(**CONTINUED, micro_batch=2),
-            "continued-conv-micro-2-still": changes(**CONTINUED | STILL_NORM, micro_batch=2),
-            "continued-conv": CONTINUED,
-            "continued-conv-still": changes(**CONTINUED | STILL_NORM),
-            "two-rates-micro-2": changes(**TWO_RATES, micro_batch=2),
-            "two-rates-micro-2-still": changes(**TWO_RATES | STILL_NORM, micro_batch=2),
-            "two-rates": TWO_RATES,
-            "two-rates-still": changes(**TWO_RATES | STILL_NORM),
-            "head-rate": changes(**CONV, backbone_lr=1e-5),  # of "one-rate-conv" the head's rate changed, and nothing else
-            "frozen-conv": FROZEN | CONV,  # the same scenes and steps with the backbone standing still
+            "fresh": arm("Exp 4: one rate, fresh head", **ONE_RATE),  # a fresh head at the backbone's rate, whole batches
+            "released": arm("Exp 4 as released", **RELEASED | ONE_RATE),  # the same, and all else as the public code has it
+            "continued": arm("one rate, Exp 3 continued", **ONE_RATE, start="focal/mse"),
+            "one-rate-conv": arm("one rate, fresh conv head", head="conv", **ONE_RATE),
+            "continued-conv-micro-2": arm("Exp 3 conv continued, micro 2", **CONTINUED, micro_batch=2),
+            "continued-conv-micro-2-still": arm("Exp 3 conv continued, 2, still", **CONTINUED, batchnorm="frozen", micro_batch=2),
+            "continued-conv": arm("Exp 3 conv continued, micro 16", **CONTINUED),
+            "continued-conv-still": arm("Exp 3 conv continued, 16, still", **CONTINUED, batchnorm="frozen"),
+            "two-rates-micro-2": arm("two rates, micro-batch 2", **TWO_RATES, micro_batch=2),
+            "two-rates-micro-2-still": arm("two rates, 2, still", **TWO_RATES, batchnorm="frozen", micro_batch=2),
+            "two-rates": arm("two rates, micro-batch 16", **TWO_RATES),
+            "two-rates-still": arm("two rates, 16, still", **TWO_RATES, batchnorm="frozen"),
+            "head-rate": arm("one-rate conv, head at 1e-3", **CONV, backbone_lr=1e-5),  # nothing else changed
+            "frozen-conv": arm("frozen, conv, as many steps", **FROZEN | CONV),
         },
     ),
     "accumulation": Experiment(
         "Micro-batches and the effective batch",
         FROZEN | CONV,  # whole batches of 16 are focal/mse-conv
         {
-            "accumulated-8x2": changes(micro_batch=2),
-            "batch-2": changes(effective_batch=2, micro_batch=2),
+            "accumulated-8x2": arm("Exp 3 conv, steps of 8 x 2", micro_batch=2),
+            "batch-2": arm("Exp 3 conv, steps of 2", effective_batch=2, micro_batch=2),
         },
     ),
     "remedies": Experiment(
         "What YOLOv8 changes, an idea at a time",
         FROZEN | POINTS,
         {
-            "base": changes(),
-            **IDEAS,
-            "quality-gamma-0": changes(score_loss="quality", gamma=0.0),  # the logit, its prior and cross-entropy without the focal factor
-            "mosaic": MOSAIC,
-            "all": every_idea(),
-            **{f"all-but-{name}": every_idea(but=name) for name in IDEAS},
-            "all-bins": changes(**every_idea(), bins=16),
-            "all-mosaic": changes(**every_idea(), **MOSAIC),
-            "all-tuned": changes(**every_idea(), freeze_weights=False, cache_features=False, backbone_lr=1e-4),
+            "base": arm("base: one box, one score"),
+            **{name: arm(f"+ {idea.title}", **idea.changes) for name, idea in IDEAS.items()},
+            # The logit, its prior and cross-entropy without the focal factor.
+            "quality-gamma-0": arm("+ quality focal, gamma 0", score_loss="quality", gamma=0.0),
+            "mosaic": arm("+ mosaic", mosaic=True, cache_features=False),
+            "all": arm("all ideas", **every_idea()),
+            **{f"all-but-{name}": arm(f"all, less {idea.title}", **every_idea(but=name)) for name, idea in IDEAS.items()},
+            "all-bins": arm("all, with bins", **every_idea(), bins=16),
+            "all-mosaic": arm("all, with mosaic", **every_idea(), mosaic=True, cache_features=False),
+            "all-tuned": arm("all, backbone tuned", **every_idea(), freeze_weights=False, cache_features=False, backbone_lr=1e-4),
         },
     ),
 }
+
+
+# The write-up's four experiments, each by the arm that tries its sentence; "... released" is the public code's own.
+STORY: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"exp1": ("baseline", "compressed"), "exp2": ("focal", "focal"), "exp3": ("focal", "mse"), "exp4": ("finetune", "fresh")}
+)
+
+
+def named(name: str, arm: str | None = None) -> tuple[str, str]:
+    """(experiment, arm) of what a reader names: "exp2", an experiment and one of its arms, or an experiment alone, which is its first."""
+    return STORY[name] if arm is None and name in STORY else (name, arm or next(iter(experiment(name).arms)))
 
 
 def experiment(name: str) -> Experiment:
@@ -201,12 +223,18 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
+def the_arm(name: str, arm: str) -> Arm:
+    """An arm of an experiment. InputError names what does not exist and lists what does."""
+    arms = experiment(name).arms
+    if arm not in arms:
+        raise InputError(f"experiment {name!r} has no arm {arm!r}; choose one of {', '.join(arms)}")
+    return arms[arm]
+
+
 def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
-    """The whole configuration of an arm. InputError names what does not exist and lists what does."""
-    chosen, trial = profile_of(profile), experiment(name)
-    if arm not in trial.arms:
-        raise InputError(f"experiment {name!r} has no arm {arm!r}; choose one of {', '.join(trial.arms)}")
-    values = {**chosen.base, **trial.base, **chosen.per_experiment.get(name, {}), **trial.arms[arm]}
+    """The whole configuration of an arm. InputError as of `the_arm`."""
+    chosen, changed = profile_of(profile), the_arm(name, arm).changes
+    values = {**chosen.base, **experiment(name).base, **chosen.per_experiment.get(name, {}), **changed}
     if (share := values.get("train_images")) in SHARES:  # as many steps on fewer scenes
         values |= {"train_images": chosen.volumes[share], "epochs": SHARES[share] * values["epochs"]}
     return config_from_dict({**values, "experiment": name, "arm": arm, "seed": seed}, f"experiment {name!r}, arm {arm!r}")
@@ -302,11 +330,3 @@ def run(
         start = None if config.start is None else run(*config.start.split("/"), profile, seed, progress, observer=observer)
         options = {"code": code, "start": start, "progress": progress, "keep_weights": out is None}
         return train(config, *data, out or folder, observer=observer(live), **options)
-
-
-def finished(profile: str) -> list[Run]:
-    """The runs of a profile that today's code has trained on this machine, by name. InputError for a profile that does not exist."""
-    profile_of(profile)
-    code = training_code()
-    runs = [read_run(path.parent) for path in sorted(runs_folder().glob(f"{profile}-*/record.json"))]
-    return [run for run in runs if run.record["code"] == code]

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from book.press.execute import execute, tree_hash
 from book.press.notebook import ExecutionError, numbers_of, output
-from book.press.numbers import merge
 from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT, runs_folder
 from groundwork.strict_json import write_json
+from trial.numbers import merge
 
 # Copied to where Sphinx reads. The packages are there so that a page can show the line that computes its equation.
 ROOMS = tuple(package for package in PACKAGES if "." not in package)
@@ -99,7 +99,7 @@ def conclude(profile: str, reading: bool = False) -> dict[str, dict]:
     from yolo_core import experiments
 
     judged = [finding for name in committed.JUDGED for finding in committed.findings(name)]
-    ours = [] if reading else experiments.finished(profile)
+    ours = [] if reading else committed.finished(profile)
     own = verdicts.register((run.record for run in ours), experiments.profile_of(profile).data[0])
     runs = {register_page.short(experiments.profile_of(name).data[0]): committed.stored(name) for name in committed.JUDGED}
     steps = {name: [run.record["steps"] for run in some if run.metrics] for name, some in runs.items()}

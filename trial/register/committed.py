@@ -1,6 +1,7 @@
 """The committed records, read: which there are, which of them are evidence, and what they say of every claim.
 
-Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `same_scenes`, `seconds_by_arm`.
+Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `same_scenes`, `seconds_by_arm`;
+`finished`, what has been trained on this machine.
 
 Nothing here imports torch, so that the register is printed at once. What trains the records: reference.py.
 """
@@ -10,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from groundwork.errors import InputError
-from groundwork.paths import ROOT
+from groundwork.paths import ROOT, runs_folder
 from trial.register.verdicts import Finding, register
 from yolo_core import experiments
 from yolo_core.training.records import Run, read_run
@@ -87,3 +88,11 @@ def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str,
         if seconds := run.record.get("times", {}).get("total_s"):
             found.setdefault((run.config.experiment, run.config.arm), []).append(seconds)
     return {arm: median(times) for arm, times in found.items()}
+
+
+def finished(profile: str) -> list[Run]:
+    """The runs of a profile that today's code has trained on this machine, by name. InputError for a profile that does not exist."""
+    experiments.profile_of(profile)
+    code = experiments.training_code()
+    runs = [read_run(path.parent) for path in sorted(runs_folder().glob(f"{profile}-*/record.json"))]
+    return [run for run in runs if run.record["code"] == code]

@@ -147,7 +147,7 @@ def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: in
 def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = None) -> None:
     out = _out(profile, name, arm, seed)
     # A run that others start from stays where they look for its weights.
-    keep = f"{name}/{arm}" in {arm.get("start") for trial in experiments.EXPERIMENTS.values() for arm in trial.arms.values()}
+    keep = f"{name}/{arm}" in {a.changes.get("start") for e in experiments.EXPERIMENTS.values() for a in e.arms.values()}
     try:
         run = watch.run(name, arm, profile, seed, progress=False, out=None if keep else out)
     except ArithmeticError as error:

@@ -29,10 +29,7 @@ def suppress(boxes: Float[Tensor, "d 4"], scores: Float[Tensor, "d"], labels: In
     return {"boxes": boxes[keep], "scores": scores[keep], "labels": labels[keep]}
 
 
-def paired_iou(
-    a: Float[Tensor, "*#n 4"],
-    b: Float[Tensor, "*#n 4"],
-) -> Float[Tensor, "*#n"]:
+def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
     """Intersection over union of xyxy boxes (eq-iou), pair by pair
     (`torchvision.ops.box_iou` compares all with all).
 

@@ -1,7 +1,4 @@
-"""What parts of a detector are called in a configuration. Imports nothing, so that a configuration can be read without torch.
-
-Inside: `Background`, `Head`, `InputScale`.
-"""
+"""What parts of a detector are called in a configuration; imports nothing, so that one is read without torch."""
 
 from typing import Literal
 

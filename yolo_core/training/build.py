@@ -22,14 +22,5 @@ def loss(config: RunConfig) -> YoloLoss:
 
 def net(config: RunConfig) -> Detector:
     """The detector before any training."""
-    return build_detector(
-        config.backbone,
-        config.head,
-        config.image_size,
-        config.weights,
-        config.width,
-        config.dropout,
-        grid(config),
-        config.confidence_bias,
-        config.input_scale,
-    )
+    parts = config.backbone, config.head, config.image_size, config.weights, config.width, config.dropout
+    return build_detector(*parts, grid(config), config.confidence_bias, config.input_scale)

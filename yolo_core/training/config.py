@@ -3,9 +3,9 @@
 Inside: `RunConfig`, `config_from_dict`.
 """
 
-import math
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
+from math import inf, isfinite, ulp
 from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -21,15 +21,10 @@ COARSEST = 32  # px: the stride of a backbone's last map
 LEVELS = (8, 16, 32)  # px: the strides that a detector at points may begin at
 # What a value must be where its type does not say it. A None is let pass.
 RANGES: tuple[tuple[str, float, float, tuple[str, ...]], ...] = (
-    ("at least 1", 1, math.inf, ("epochs", "effective_batch", "micro_batch", "score_epochs", "image_size", "train_images")),
-    (
-        "at least 0",
-        0,
-        math.inf,
-        ("probe_steps", "bins", "calibrate_batchnorm", "lambda_coord", "lambda_noobj", "gamma", "weight_decay"),
-    ),
+    ("at least 1", 1, inf, ("epochs", "effective_batch", "micro_batch", "score_epochs", "image_size", "train_images")),
+    ("at least 0", 0, inf, ("probe_steps", "bins", "calibrate_batchnorm", "lambda_coord", "lambda_noobj", "gamma", "weight_decay")),
     ("at least 0 and below 2^63", 0, 2**63 - 1, ("seed",)),
-    ("above 0", math.ulp(0), math.inf, ("lr", "backbone_lr", "clip_norm", "width")),
+    ("above 0", ulp(0), inf, ("lr", "backbone_lr", "clip_norm", "width")),
     ("a share of the steps, 0 to 1", 0, 1, ("warmup", "close_mosaic")),
     ("a share of the units, 0 to 1", 0, 1, ("dropout",)),
 )
@@ -103,7 +98,7 @@ class RunConfig:
                 if value is not None and not lowest <= value <= highest:
                     raise InputError(f"{name} must be {expected}; got {value}")
         for name, value in vars(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
+            if isinstance(value, float) and not isfinite(value):
                 raise InputError(f"{name} must be finite; got {value}")
         if self.finest_stride not in LEVELS:
             raise InputError(f"finest_stride must be one of {', '.join(map(str, LEVELS))}; got {self.finest_stride}")
