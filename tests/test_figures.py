@@ -7,10 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from emojivoc import statistics
-from trial.figures import cost_figures, data_figures, figures, memory_figures, remedy_figures
+from trial.figures import cost_figures, data_figures, figures, memory_figures, narrow, remedy_figures
 from trial.figures.paper import EITHER, without_paper
 from trial.planner.memory import GIB, Peak
 from trial.register import comparisons
@@ -78,6 +79,45 @@ def test_the_legend_covers_no_panel(name):
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, "the legend is wider than the figure"
     finally:
         plt.close(figure)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_on_a_narrow_screen_panels_stand_below_one_another_and_the_legend_covers_none(name):
+    figure: Figure = DRAWN[name]()
+    try:
+        panels = [axes for axes in figure.axes if axes.get_subplotspec()]
+        assert narrow.narrow(figure) and figure.get_figwidth() == narrow.NARROW
+        figure.canvas.draw()
+        boxes = [axes.get_window_extent() for axes in panels]
+        assert all(above.y0 >= below.y1 for above, below in zip(boxes, boxes[1:], strict=False))
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert not any(panel.overlaps(box) for panel in boxes)
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, "the legend is wider than the figure"
+    finally:
+        plt.close(figure)
+
+
+def test_pictures_alone_stand_two_in_a_row_on_a_narrow_screen_and_a_table_of_them_stays_as_it_is():
+    pictures = [torch.zeros(3, 8, 8, dtype=torch.uint8)] * 8
+    nothing = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}] * 8
+    few = figures.gallery(pictures, nothing)
+    assert narrow.narrow(few) and few.axes[0].get_gridspec().ncols == 2
+    table = remedy_figures.side_by_side(pictures[:2], nothing[:2], {"Exp 1": nothing[:2], "base": nothing[:2]})
+    before = table.get_size_inches().tolist()
+    assert not narrow.narrow(table) and table.get_size_inches().tolist() == before
+    plt.close("all")
+
+
+def test_a_figure_is_shown_twice_in_a_book_and_once_to_who_works_in_a_notebook(monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "display", lambda *things, **_: shown.extend(type(thing).__name__ for thing in things))
+    monkeypatch.delenv("YOLO_NUMBERS", raising=False)
+    figures.show(figures.loss_curves(CURVES), "words")
+    assert shown == ["Figure"]
+    monkeypatch.setenv("YOLO_NUMBERS", "somewhere")
+    figures.show(figures.loss_curves(CURVES), "words")
+    assert shown == ["Figure", "Figure", "HTML", "Figure"]
 
 
 def test_pictures_stand_without_paper_and_their_titles_are_legible_on_white_and_on_black():

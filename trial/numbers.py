@@ -20,6 +20,11 @@ from groundwork.strict_json import write_json
 TAKEN = frozenset(dir(dict)) | {"env"}
 
 
+def for_a_book() -> bool:
+    """Whether the book's driver runs this process, rather than a reader's own Jupyter."""
+    return "YOLO_NUMBERS" in os.environ
+
+
 def folder() -> Path:
     """Where this process publishes: $YOLO_NUMBERS, which the book's driver sets for each notebook, or the profile's own folder."""
     profile = os.environ.get("YOLO_PROFILE", "pocket")

@@ -21,6 +21,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor
 
+from trial import numbers
+from trial.figures.narrow import MARK, narrow
 from trial.figures.paper import without_paper
 from trial.register.register_page import answer, by_claim, html_badge, short
 from voc_tree.annotation import CLASSES
@@ -61,9 +63,12 @@ mpl.rcParams.update(
 
 
 def show(figure: Figure, description: str) -> None:
-    """Display a figure with what it shows in words, for readers who cannot see it, and close it."""
+    """Display a figure with what it shows in words, for readers who cannot see it, and close it; for a page of the book a second time, as a
+    narrow screen shows it (book.css chooses)."""
     without_paper(figure, INK)
     display(figure, metadata={"image/png": {"alt": description}})
+    if numbers.for_a_book() and narrow(figure):
+        display(HTML(MARK), figure)
     plt.close(figure)
 
 
