@@ -20,7 +20,7 @@ from torch import Tensor
 from groundwork.errors import InputError
 from groundwork.paths import data_folder
 from trial import numbers, watch
-from trial.figures import conclusions, figures, remedy_figures
+from trial.figures import conclusions, cuts, figures, remedy_figures
 from trial.figures.live import Live
 from trial.looks import LOOKS
 from trial.register import committed, comparisons, replication, verdicts
@@ -159,6 +159,10 @@ class Page:
         from trial.figures import interactive  # Plotly, which only this asks for
 
         return interactive.replay(cells, f"{self.name}-replay")
+
+    def cuts(self, rows: Mapping[str, Arm]) -> HTML:
+        """What a score cut keeps of the reference runs of some arms, the cut on a slider; a row an arm and data set that has run."""
+        return HTML(cuts.html({f"{title}, {name}": self.by_arm(name).get(arm, ()) for title, arm in rows.items() for name in SETS}))
 
     def reliability(self, runs: Mapping[str, Sequence[Run]], about: str) -> dict[str, str]:
         """Show what the scores of some runs are worth, pooled by name; by how much each exceeds what is true, as `over_NAME`."""
