@@ -11,16 +11,17 @@ import plotly.graph_objects as go
 from IPython.display import HTML
 from plotly.subplots import make_subplots
 
-from trial.figures.figures import CYCLE, INK, background_grid
+from trial.figures.figures import CYCLE, background_grid
+from trial.figures.paper import EITHER
 
 SCRIPT = "../plotly.min.js"  # beside the pages, one folder up from each
 BINS = np.linspace(-0.5, 1.3, 61)
 POWERS = {-6: "10⁻⁶", -4: "10⁻⁴", -2: "10⁻²", 0: "1"}
 BAR = {"len": 0.55, "y": 1, "yanchor": "top", "thickness": 12, "tickvals": list(POWERS), "ticktext": list(POWERS.values())}
 LAYOUT = {
-    "font": {"family": "sans-serif", "size": 12, "color": INK},
-    "paper_bgcolor": "white",
-    "plot_bgcolor": "white",
+    "font": {"family": "sans-serif", "size": 12, "color": EITHER},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
     "margin": {"l": 40, "r": 10, "t": 50, "b": 40},
 }
 
@@ -76,13 +77,18 @@ def replay(recorded: Mapping[str, pd.DataFrame], name: str) -> HTML:
         ]
         shares = [np.histogram(t.loc[t["background"], "confidence"].clip(BINS[0], BINS[-1]), BINS)[0] for t in now]
         middle = (BINS[1:] + BINS[:-1]) / 2
-        return maps + [go.Bar(x=middle, y=s, marker_color=c, showlegend=False) for s, c in zip(shares, CYCLE, strict=False)]
+        return maps + [
+            go.Bar(x=middle, y=s, marker_color=c, marker_line_width=0, showlegend=False) for s, c in zip(shares, CYCLE, strict=False)
+        ]
 
     for k, trace in enumerate(traces(steps[0])):
         figure.add_trace(trace, row=1 + k // len(arms), col=1 + k % len(arms))
     figure.frames = [go.Frame(data=traces(step), name=str(step), traces=list(range(2 * len(arms)))) for step in steps]
-    figure.update_yaxes(autorange="reversed", row=1, showticklabels=False)
-    figure.update_xaxes(row=1, showticklabels=False)
+    for k in range(len(arms)):  # square cells
+        figure.update_yaxes(autorange="reversed", scaleanchor=f"x{k + 1}" if k else "x", row=1, col=1 + k)
+    for bare in (figure.update_xaxes, figure.update_yaxes):
+        bare(row=1, showticklabels=False, showgrid=False, zeroline=False, constrain="domain")
+    figure.update_yaxes(row=2, gridcolor=f"{EITHER}40", zerolinecolor=EITHER)
     figure.update_xaxes(row=2, ticks="outside", ticklen=6)  # else the first labels of both axes meet
     figure.update_annotations(font_size=13)  # the titles stand apart on a phone, in a wide font too
     figure.update_layout(**LAYOUT, height=480, bargap=0)
