@@ -1,4 +1,4 @@
-// The slider under "The same weights, scored four ways" in notebooks/baseline.ipynb: what a score cut keeps, from the table that
+// The slider under "The same weights at several cuts" in notebooks/baseline.ipynb: what a score cut keeps, from the table that
 // trial/figures/cuts.py has left.
 {
   const figure = document.getElementById("cuts");

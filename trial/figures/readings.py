@@ -75,8 +75,8 @@ the steepest.">
 <g class="readings-grid">{grid}</g><g class="readings-ticks">{ticks}<text x="{middle}" y="{below}">confidence c</text></g>
 <line id="readings-mark" x1="{mark}" x2="{mark}" y1="{top}" y2="{bottom}"></line>{curves}<g id="readings-dots">{dots}</g></svg>
 <ul class="flow-key" id="readings-key" aria-live="polite">{key}</ul>
-<figcaption>Near 0, where nearly all background confidences are, the focal gradients as derived and with the factor held constant are all
-but gone, and the coded one is the largest; above 0.71 the derived one passes the squared error. One background predictor, by the closed
+<figcaption>Near 0 the focal gradients as derived and with the factor held constant are all but gone, and the coded one is the
+largest; above 0.71 the derived one passes the squared error. One background predictor, by the closed
 forms of this page: γ = {gamma}, λ = {lam}, and for the coded reading 2W + O = {ratio}, a small batch's. No run, no data.</figcaption>
 </figure>
 <script defer src="../_static/readings.js"></script>"""
