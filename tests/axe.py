@@ -11,26 +11,30 @@ GRAVE = ("serious", "critical")
 OF_COLOUR = ("color-contrast", "link-in-text-block")
 OF_WIDTH = ("scrollable-region-focusable", "target-size", "aria-hidden-focus", *OF_COLOUR)
 
-# Contrast is the dear rule, and code is a thousand words in a dozen colours: of the words in one box that look the same, one stays to
-# be looked at, and the others keep their room unseen while the rules run. `preload` would fetch every style sheet once more, and those
-# they import from the wrong folder.
+# Contrast is the dear rule, and code is thousands of words in a dozen colours. Of the words of code that look the same in boxes that look
+# the same, up to the page itself, one stays to be looked at; the others keep their room unseen while the rules run. A word that gives
+# its link a name stays. `preload` would fetch every style sheet once more, and those they import from the wrong folder.
 RUN = """async ([mode, rules]) => {
   const root = document.documentElement;
   if (root.dataset.theme !== mode) {
     root.dataset.mode = root.dataset.theme = mode;
     document.getAnimations().filter(a => a.effect.getTiming().iterations !== Infinity).forEach(a => a.finish());
   }
-  const repeated = [...document.querySelectorAll('pre')].flatMap(pre => {
-    const seen = new Set();
-    return [...pre.querySelectorAll('span')].filter(word => {
-      let look = '';
-      for (let node = word; node !== pre; node = node.parentElement) {
-        const style = getComputedStyle(node);
-        look += [style.color, style.background, style.opacity, style.font, style.textShadow, style.filter, style.mixBlendMode];
-      }
-      return !word.childElementCount && (seen.has(look) || !seen.add(look));
-    });
-  });
+  const STYLES = ['color', 'backgroundColor', 'backgroundImage', 'opacity', 'font', 'textShadow', 'filter', 'mixBlendMode'];
+  const looks = new Map(), numbers = new Map();
+  const number = node => {
+    if (!node) return 0;
+    if (!numbers.has(node)) {
+      const style = getComputedStyle(node);
+      const look = number(node.parentElement) + STYLES.map(name => style[name]).join();
+      if (!looks.has(look)) looks.set(look, looks.size + 1);
+      numbers.set(node, looks.get(look));
+    }
+    return numbers.get(node);
+  };
+  const seen = new Set();
+  const repeated = [...document.querySelectorAll(':is(pre, dt.sig) span')].filter(word => (
+    !word.childElementCount && !word.closest('a, button') && (seen.has(number(word)) || !seen.add(number(word)))));
   repeated.forEach(word => { word.style.visibility = 'hidden'; });
   const only = rules ? { runOnly: { type: 'rule', values: rules } } : {};
   const { violations } = await axe.run({ resultTypes: ['violations'], preload: false, ...only });
