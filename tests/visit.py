@@ -119,7 +119,9 @@ def leave() -> None:
 
 @cache
 def _context(**options: object) -> BrowserContext:
-    return chromium().new_context(**options)
+    context = chromium().new_context(**options)
+    context.set_default_timeout(300_000)  # ms: on a machine that is at other work as well, everything comes later
+    return context
 
 
 @contextmanager
