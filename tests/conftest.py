@@ -1,6 +1,12 @@
-"""Shapes and types in signatures are checked while the tests run; `unchecked` is for those that compile."""
+"""Shapes and types in signatures are checked while the tests run; `unchecked` is for those that compile.
 
+And what the tests in a browser share: Chromium, the smoke book, the address where it is served.
+"""
+
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -22,3 +28,42 @@ def unchecked() -> Iterator[None]:
         yield
     torch._dynamo.reset()
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def browser() -> object:
+    """Chromium, one a process; where there is none the test is passed over, and fails in CI."""
+    from visit import chromium
+
+    from groundwork.errors import InputError
+
+    try:
+        return chromium()
+    except InputError as error:
+        pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """The folder of the smoke book's HTML, built first where it is absent or stale, by one process at a time."""
+    from book.press import publish
+    from groundwork.locks import alone
+    from groundwork.paths import BUILD
+
+    with alone(BUILD / "smoke" / "book"):
+        return publish.build("smoke").parent
+
+
+@pytest.fixture(scope="session")
+def address(book: Path) -> Iterator[str]:
+    from book.press.pdf import serving
+
+    with serving(book) as address:
+        yield address
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Chromium stays open as long as tests that need it follow one another."""
+    if "visit" in sys.modules and not {"browser", "book"} & set(getattr(nextitem, "fixturenames", ())):
+        sys.modules["visit"].leave()

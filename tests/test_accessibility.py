@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 import test_pages
 from playwright.sync_api import Page
-from test_pages import WIDTHS, watch
+from visit import WIDTHS, watch, window
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
-browser, book, address = test_pages.browser, test_pages.book, test_pages.address  # fixtures
 
 MAPS = "JSON.stringify(document.getElementById('focal-replay').data.map(trace => trace.z ?? trace.y))"
 PANELS = """() => {
@@ -31,10 +30,9 @@ RIGHT = """() => [...document.querySelectorAll('.pst-scrollable-table-container'
 @pytest.fixture(params=WIDTHS)
 def page(request, browser, address) -> Iterator[Page]:
     """An empty page of that width; whatever it opens must say nothing and ask no other host."""
-    page = browser.new_page(viewport={"width": request.param, "height": 900}, reduced_motion="reduce")
-    said = watch(page, urlsplit(address).netloc)
-    yield page
-    page.close()
+    with window(request.param, reduced_motion="reduce") as page:
+        said = watch(page, urlsplit(address).netloc)
+        yield page
     assert said == []
 
 

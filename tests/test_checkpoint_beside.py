@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 from helpers_voc import write_tree
-from test_checkpoint import CONFIG, Killed, run, stop_at
+from test_checkpoint import SMALL, Killed, run, stop_at
 from test_checkpoint_moved import contents, killed_at
 
 from groundwork import checkpoint
@@ -32,7 +32,7 @@ OTHERS = {
 @pytest.mark.parametrize("change", OTHERS.values(), ids=list(OTHERS))
 def test_checkpoints_of_another_training_are_told_of_left_alone_and_hinder_none(splits, tmp_path, monkeypatch, change):
     """The other was killed later than this one ever gets."""
-    out, other = tmp_path / "run", dataclasses.replace(CONFIG, **change)
+    out, other = tmp_path / "run", dataclasses.replace(SMALL, **change)
     killed_at(5, monkeypatch, splits, out, other)
     lying = contents(tmp_path)
     with pytest.warns(UserWarning, match=r"another training.*left as they are"):

@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 import torch
 from helpers_voc import write_tree
-from test_checkpoint import CONFIG, Killed, assert_equal, run, stop_at
+from test_checkpoint import SMALL, Killed, assert_equal, run, stop_at
 
 from groundwork import checkpoint
 from groundwork.checkpoint import beside
@@ -28,7 +28,7 @@ def whole(splits, tmp_path_factory):
     return run(splits, tmp_path_factory.mktemp("whole") / "run")
 
 
-def killed_at(step, monkeypatch, splits, out, config=CONFIG):
+def killed_at(step, monkeypatch, splits, out, config=SMALL):
     with monkeypatch.context() as patch:
         stop_at(patch, step)
         with pytest.raises(Killed):
@@ -65,7 +65,7 @@ def test_a_checkpoint_saved_on_a_gpu_is_gone_on_from_without_one(splits, tmp_pat
 
 def test_a_checkpoint_without_a_scaler_is_gone_on_from_where_there_is_one(monkeypatch):
     """Half precision has a scaler on a GPU and none on a CPU."""
-    training, scaler = Training(CONFIG, make_fabric("32-true"), None), torch.amp.GradScaler("cpu")
+    training, scaler = Training(SMALL, make_fabric("32-true"), None), torch.amp.GradScaler("cpu")
     training.schedule(3)
     state = training.state()
     assert state["precision"] == {}
@@ -74,7 +74,7 @@ def test_a_checkpoint_without_a_scaler_is_gone_on_from_where_there_is_one(monkey
 
 
 def test_a_checkpoint_of_two_gpus_is_gone_on_from_with_one(monkeypatch):
-    training, taken = Training(CONFIG, make_fabric("32-true"), None), []
+    training, taken = Training(SMALL, make_fabric("32-true"), None), []
     training.schedule(3)
     state = training.state()
     state["rng"]["cuda"] = [torch.zeros(16, dtype=torch.uint8)] * 2

@@ -13,17 +13,15 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import test_pages
 from lone_page import lone_page
 from playwright.sync_api import Page
-from test_pages import FAULTS, WIDTHS, watch
+from visit import FAULTS, WIDTHS, watch, window
 
 from book.press.pdf import SETTLED, serving
 from trial.figures.figures import CYCLE
 from trial.instruments.theory import READINGS, flow, time_to_fall
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-browser = test_pages.browser  # the fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 DRAWN = ("mse", "focal", "focal-detached")  # in the order of the traces; the last trace holds a dot for each
@@ -68,16 +66,13 @@ def address(folder: Path) -> Iterator[str]:
 @pytest.fixture(params=WIDTHS)
 def page(request, browser, address) -> Iterator[Page]:
     """The page, drawn; afterwards it must have said nothing, asked no other host, and fit its window."""
-    page = browser.new_page(viewport={"width": request.param, "height": 900})
-    said = watch(page, urlsplit(address).netloc)
-    try:
+    with window(request.param) as page:
+        said = watch(page, urlsplit(address).netloc)
         page.goto(f"{address}/page/page.html", wait_until="load")
         page.wait_for_function("document.getElementById('flow-times').data?.length === 4")
         yield page
         page.evaluate(SETTLED)
         assert said + page.evaluate(FAULTS) == []
-    finally:
-        page.close()
 
 
 def plotted(page: Page) -> tuple[list[dict], list[dict]]:
@@ -182,9 +177,8 @@ def test_colours_are_the_books_and_follow_the_pages_light(page):
 
 
 def test_it_works_from_a_folder_without_a_server(browser, folder):
-    page = browser.new_page()
-    said = watch(page, "")
-    page.goto((folder / "page/page.html").as_uri(), wait_until="load")
-    holds(page, 0.5, 2.0, 0.5)
-    page.close()
+    with window() as page:
+        said = watch(page, "")
+        page.goto((folder / "page/page.html").as_uri(), wait_until="load")
+        holds(page, 0.5, 2.0, 0.5)
     assert said == []

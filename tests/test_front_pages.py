@@ -1,18 +1,17 @@
-"""The front page, the register and the cells of every notebook's page, in headless Chromium."""
+"""The front page and the register, in headless Chromium."""
 
 import pytest
-import test_pages
-from test_pages import FRONT, PAGES, WIDTHS, settled
+from test_pages import FRONT, PAGES
+from visit import WIDTHS, settled
 
 from trial.register.claims import CLAIMS
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
-browser, book, address = test_pages.browser, test_pages.book, test_pages.address  # fixtures
 
 
 def test_the_front_page_says_in_two_screens_what_was_claimed_and_found(browser, address):
     """Its height; the forest plot; and for each of the four experiments both data sets, each with a verdict or "not run"."""
-    with settled(browser, f"{address}/{PAGES[0]}") as page:
+    with settled(f"{address}/{PAGES[0]}") as page:
         assert page.evaluate("document.documentElement.scrollHeight") <= FRONT
         assert page.locator("figure.forest img").evaluate("image => image.naturalWidth > 0 && image.getBoundingClientRect().height > 400")
         experiments = page.locator(".four > section")
@@ -24,7 +23,7 @@ def test_the_front_page_says_in_two_screens_what_was_claimed_and_found(browser, 
 
 
 def test_the_register_is_filtered_by_experiment_by_whose_and_by_verdict(browser, book, address):
-    with settled(browser, f"{address}/book/register.html") as page:
+    with settled(f"{address}/book/register.html") as page:
         cards, shown = page.locator("section.claim"), page.locator("section.claim:visible")
         assert shown.count() == cards.count() == len(CLAIMS)
         page.select_option('[name="group"]', "Focal loss")
@@ -45,25 +44,8 @@ def test_the_register_is_filtered_by_experiment_by_whose_and_by_verdict(browser,
 
 
 def test_the_register_is_complete_without_a_script(browser, book):
-    with settled(browser, (book / "book/register.html").as_uri(), WIDTHS[1], java_script_enabled=False) as page:
+    with settled((book / "book/register.html").as_uri(), WIDTHS[1], java_script_enabled=False) as page:
         assert page.locator("section.claim:visible").count() == len(CLAIMS) and not page.locator(".claims-filter").is_visible()
         card = page.locator("section.claim").first
         card.locator("summary").click()
         assert card.get_by_text("What would change our mind", exact=False).last.is_visible()
-
-
-@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
-def test_code_fits_its_box_on_a_wide_screen_and_no_figure_is_cut_on_a_phone(browser, address, name):
-    """At 1280 px no line of a cell runs out of its box, folded cells opened; at 390 px what is wider than the screen scrolls in a box."""
-    with settled(browser, f"{address}/{name}") as page:
-        page.evaluate("document.querySelectorAll('article details').forEach(one => one.open = true)")
-        wide = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.textContent.slice(0, 60))"
-        assert page.locator(".cell_input pre").evaluate_all(wide) == []
-    with settled(browser, f"{address}/{name}", WIDTHS[1]) as page:
-        cut = """nodes => nodes.filter(node => {
-          const wide = node.getBoundingClientRect().width > innerWidth;
-          let box = node.parentElement;
-          while (box && !["auto", "scroll"].includes(getComputedStyle(box).overflowX)) box = box.parentElement;
-          return wide && !(box && box.closest("article"));
-        }).map(node => node.outerHTML.slice(0, 80))"""
-        assert page.locator("article :is(img, table, mjx-container > svg)").evaluate_all(cut) == []

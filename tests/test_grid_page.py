@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import test_pages
 import torch
 from axe import violations
 from lone_page import lone_page
 from playwright.sync_api import Page
-from test_pages import FAULTS, WIDTHS, watch
+from visit import FAULTS, WIDTHS, watch, window
 
 from book.press.pdf import serving
 from trial.figures.playground import SIDE, THINGS, playground
@@ -22,7 +21,6 @@ from voc_tree.annotation import CLASSES
 from yolo_core.detector.grid import Grid
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-browser = test_pages.browser  # the fixture
 
 GRID = Grid()
 LABELS = torch.tensor([CLASSES.index(thing.label) for thing in THINGS])
@@ -56,14 +54,11 @@ def address(folder: Path) -> Iterator[str]:
 @pytest.fixture(params=WIDTHS)
 def page(request, browser, address) -> Iterator[Page]:
     """The page, drawn; afterwards it must have said nothing, asked no other host, and fit its window."""
-    page = browser.new_page(viewport={"width": request.param, "height": 900}, has_touch=request.param == WIDTHS[1])
-    said = watch(page, urlsplit(address).netloc)
-    try:
+    with window(request.param, has_touch=request.param == WIDTHS[1]) as page:
+        said = watch(page, urlsplit(address).netloc)
         page.goto(f"{address}/page/page.html", wait_until="load")
         yield page
         assert said + page.evaluate(FAULTS) == []
-    finally:
-        page.close()
 
 
 def boxes(page: Page) -> torch.Tensor:
@@ -92,16 +87,16 @@ def holds(page: Page) -> None:
 
 def test_it_opens_as_python_drew_it_and_the_person_is_lost(page, browser, address):
     """Not a letter of the drawing differs with the script and without, but for what only a script can use."""
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    plain.goto(f"{address}/page/page.html", wait_until="load")
-    still = plain.evaluate(DRAWN)
-    assert not plain.locator("#play-help").is_visible() and plain.locator("#play-list").is_visible()
-    plain.context.close()
+    with window(java_script_enabled=False) as plain:
+        plain.goto(f"{address}/page/page.html", wait_until="load")
+        still = plain.evaluate(DRAWN)
+        assert not plain.locator("#play-help").is_visible() and plain.locator("#play-list").is_visible()
     assert page.evaluate(DRAWN) == still
     holds(page)
     assert GRID.lost(boxes(page)).tolist() == [False, True, False, False]
 
 
+@pytest.mark.parametrize("page", WIDTHS[:1], indirect=True)  # arithmetic, which knows of no width
 def test_encode_and_decode_are_grids_for_random_boxes(page):
     """Single precision included: crowded scenes, boxes on cells' edges, birds that suppress one another."""
     rng, lost, suppressed = np.random.default_rng(0), 0, 0
@@ -205,9 +200,8 @@ def test_nothing_grave_bars_the_way_to_it(page):
 
 
 def test_it_works_from_a_folder_without_a_server(browser, folder):
-    page = browser.new_page()
-    said = watch(page, "")
-    page.goto((folder / "page/page.html").as_uri(), wait_until="load")
-    holds(page)
-    page.close()
+    with window() as page:
+        said = watch(page, "")
+        page.goto((folder / "page/page.html").as_uri(), wait_until="load")
+        holds(page)
     assert said == []

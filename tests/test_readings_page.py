@@ -4,17 +4,14 @@ import re
 
 import numpy as np
 import pytest
-import test_pages
 import torch
 from axe import violations
 from lone_page import lone_page
-from test_pages import FAULTS, WIDTHS, watch
+from visit import FAULTS, WIDTHS, watch, window
 
 from trial.figures import readings
 from yolo_core.detector.grid import Grid
 from yolo_core.detector.loss import YoloLoss
-
-browser = test_pages.browser  # the fixture
 
 
 @pytest.mark.parametrize("reading", [name for name in readings.STYLES if name != "focal-coupled"])
@@ -38,18 +35,17 @@ def test_the_coded_reading_is_the_squared_errors_times_its_sums():
 def test_a_key_moves_the_mark_and_the_gradients_are_read_off(browser, tmp_path, width):
     file = lone_page(tmp_path, "Readings", readings.html())
     still = re.findall(r"<strong>([^<]*)</strong>", file.read_text())
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    said = watch(page, "")
-    page.goto(file.as_uri(), wait_until="load")
-    told = page.locator("#readings-key strong")
-    assert [float(text) for text in told.all_inner_texts()] == [float(text) for text in still]
-    page.keyboard.press("Tab")
-    for key, k in (("ArrowRight", readings.AT + 1), ("End", 100), ("Home", 0)):
-        page.keyboard.press(key)
-        assert [float(text) for text in told.all_inner_texts()] == [values[k] for values in readings.table().values()]
-        assert float(page.locator("#readings-mark").get_attribute("x1")) == pytest.approx(readings.x(k))
-        for dot, values in zip(page.locator("#readings-dots circle").all(), readings.table().values(), strict=True):
-            assert float(dot.get_attribute("cy")) == pytest.approx(readings.y(values[k]))
-            assert (dot.get_attribute("visibility") == "hidden") == (values[k] > readings.HIGH)
-    assert said + page.evaluate(FAULTS) + violations(page, whole=True) == []
-    page.close()
+    with window(width) as page:
+        said = watch(page, "")
+        page.goto(file.as_uri(), wait_until="load")
+        told = page.locator("#readings-key strong")
+        assert [float(text) for text in told.all_inner_texts()] == [float(text) for text in still]
+        page.keyboard.press("Tab")
+        for key, k in (("ArrowRight", readings.AT + 1), ("End", 100), ("Home", 0)):
+            page.keyboard.press(key)
+            assert [float(text) for text in told.all_inner_texts()] == [values[k] for values in readings.table().values()]
+            assert float(page.locator("#readings-mark").get_attribute("x1")) == pytest.approx(readings.x(k))
+            for dot, values in zip(page.locator("#readings-dots circle").all(), readings.table().values(), strict=True):
+                assert float(dot.get_attribute("cy")) == pytest.approx(readings.y(values[k]))
+                assert (dot.get_attribute("visibility") == "hidden") == (values[k] > readings.HIGH)
+        assert said + page.evaluate(FAULTS) + violations(page, whole=True) == []
