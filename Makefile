@@ -74,11 +74,9 @@ lint: $(READY) ## style and imports, by ruff
 unit: $(READY) ## unit tests, on two processes
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not browser" tests
 
-# Every notebook is run by the build of the book; here run once more are those with an output that is kept and compared.
-COMPARED := $(addprefix notebooks/,baseline.ipynb grid.ipynb)
-notebooks: $(READY) ## the notebooks with marked outputs, re-run under the smoke profile and compared, on two processes
+notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared, on two processes
 	@YOLO_PROFILE=smoke YOLO_NUMBERS="$$PWD/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q \
-	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 $(COMPARED)
+	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 BROWSER := $(addprefix tests/test_,pages.py front_pages.py accessibility.py code_beside.py flow_page.py grid_page.py memory_page.py readings_page.py cuts_page.py pdf.py)
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium, which is fetched where there is none, on two processes

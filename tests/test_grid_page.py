@@ -96,7 +96,6 @@ def test_it_opens_as_python_drew_it_and_the_person_is_lost(page, browser, addres
     assert GRID.lost(boxes(page)).tolist() == [False, True, False, False]
 
 
-@pytest.mark.parametrize("page", WIDTHS[:1], indirect=True)  # arithmetic, which knows of no width
 def test_encode_and_decode_are_grids_for_random_boxes(page):
     """Single precision included: crowded scenes, boxes on cells' edges, birds that suppress one another."""
     rng, lost, suppressed = np.random.default_rng(0), 0, 0

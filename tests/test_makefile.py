@@ -29,7 +29,7 @@ CALLS = {  # target: the words of its last call
     "reference": "<-m><yolo_core><reference><--profile><pocket><--workers><2>",
     "lint": "<-m><ruff><check><--quiet><.>",
     "unit": "<-m><pytest>.*<tests>",
-    "notebooks": r"<-m><pytest>.*<notebooks/baseline\.ipynb><notebooks/grid\.ipynb>",
+    "notebooks": "<-m><pytest>.*<notebooks>",
     "pages": "<-m><book.press.browser>",
     "test": "<-m><book.press.browser>",
     "venv": r"<-m><pip><install>.*<-c><constraints\.txt><-e><\.\[book,test\]>",
@@ -102,9 +102,3 @@ def test_every_file_with_a_browser_test_is_among_those_that_make_pages_runs():
     }
     (named,) = re.findall(r"^BROWSER := \$\(addprefix tests/test_,(.*)\)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert marked - {"test_makefile.py"} == {f"test_{name}" for name in named.split()}
-
-
-def test_every_notebook_with_an_output_to_compare_is_among_those_that_make_notebooks_runs():
-    marked = {file.name for file in (ROOT / "notebooks").glob("*.ipynb") if '"nbval-check-output"' in file.read_text(encoding="utf-8")}
-    (named,) = re.findall(r"^COMPARED := \$\(addprefix notebooks/,(.*)\)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert marked == set(named.split()) != set()
