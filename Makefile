@@ -78,7 +78,7 @@ notebooks: $(READY) ## every notebook re-run under the smoke profile, marked out
 	@YOLO_PROFILE=smoke YOLO_NUMBERS="$$PWD/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q \
 	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
-BROWSER := $(addprefix tests/test_,pages.py front_pages.py accessibility.py code_beside.py flow_page.py grid_page.py memory_page.py readings_page.py cuts_page.py pdf.py)
+BROWSER := $(addprefix tests/test_,pages.py front_pages.py accessibility.py code_beside.py flow_page.py grid_page.py memory_page.py readings_page.py cuts_page.py narrow_page.py pdf.py)
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium, which is fetched where there is none, on two processes
 	@$(PY) -m yolo_core book --profile smoke
 	@$(PY) -m book.press.browser --fetch

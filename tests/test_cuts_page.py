@@ -3,16 +3,14 @@
 import json
 
 import pytest
-import test_pages
 from axe import violations
 from lone_page import lone_page
-from test_pages import FAULTS, WIDTHS, watch
+from visit import FAULTS, WIDTHS, watch, window
 
 from trial.figures import cuts
 from trial.register import committed
 from yolo_core.training.records import read_run
 
-browser = test_pages.browser  # the fixture
 RUNS = {f"{arm}": [read_run(committed.place("pocket", "focal", arm, seed)) for seed in (0, 1)] for arm in ("mse", "focal")}
 
 
@@ -37,20 +35,19 @@ def test_a_row_is_the_mean_over_seeds_and_an_arm_that_has_not_run_has_none():
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_key_moves_the_cut_and_what_is_kept_is_read_off(browser, tmp_path, width):
     file = lone_page(tmp_path, "Cuts", cuts.html(RUNS))
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    said = watch(page, "")
-    page.goto(file.as_uri(), wait_until="load")
     tables = [cuts.kept(runs) for runs in RUNS.values()]
     steps = list(tables[0])
-    page.keyboard.press("Tab")
-    for key, cut in ((None, cuts.AT), ("ArrowLeft", "0.3"), ("Home", steps[0]), ("End", steps[-1])):
-        if key:
-            page.keyboard.press(key)
-        assert page.locator("#cuts-value").inner_text() == cut == page.locator("#cuts-cut").get_attribute("aria-valuetext")
-        for row, table in zip(page.locator("#cuts tbody tr").all(), tables, strict=True):
-            boxes, true, found = table[cut]
-            told = [float(text.removesuffix(" %")) for text in row.locator("td").all_inner_texts()]
-            assert told == pytest.approx([boxes, 100 * true, 100 * found], abs=0.051)
-    assert json.loads(page.locator("#cuts").get_attribute("data-steps")) == steps
-    assert said + page.evaluate(FAULTS) + violations(page, whole=True) == []
-    page.close()
+    with window(width) as page:
+        said = watch(page, "")
+        page.goto(file.as_uri(), wait_until="load")
+        page.keyboard.press("Tab")
+        for key, cut in ((None, cuts.AT), ("ArrowLeft", "0.3"), ("Home", steps[0]), ("End", steps[-1])):
+            if key:
+                page.keyboard.press(key)
+            assert page.locator("#cuts-value").inner_text() == cut == page.locator("#cuts-cut").get_attribute("aria-valuetext")
+            for row, table in zip(page.locator("#cuts tbody tr").all(), tables, strict=True):
+                boxes, true, found = table[cut]
+                told = [float(text.removesuffix(" %")) for text in row.locator("td").all_inner_texts()]
+                assert told == pytest.approx([boxes, 100 * true, 100 * found], abs=0.051)
+        assert json.loads(page.locator("#cuts").get_attribute("data-steps")) == steps
+        assert said + page.evaluate(FAULTS) + violations(page, whole=True) == []

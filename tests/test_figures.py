@@ -88,6 +88,9 @@ def test_on_a_narrow_screen_panels_stand_below_one_another_and_the_legend_covers
         panels = [axes for axes in figure.axes if axes.get_subplotspec()]
         assert narrow.narrow(figure) and figure.get_figwidth() == narrow.NARROW
         figure.canvas.draw()
+        for labels in ([label.get_window_extent() for label in axes.get_yticklabels()] for axes in panels if narrow._has_rows(axes)):
+            ordered = sorted(labels, key=lambda box: box.y0)
+            assert all(low.y1 <= high.y0 for low, high in zip(ordered, ordered[1:], strict=False)), "labels of rows overlap"
         boxes = [axes.get_window_extent() for axes in panels]
         assert all(above.y0 >= below.y1 for above, below in zip(boxes, boxes[1:], strict=False))
         (legend,) = figure.legends

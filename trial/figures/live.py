@@ -4,12 +4,16 @@ Inside: `Live`.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import display
+from IPython.display import HTML, DisplayHandle, display
+from matplotlib.figure import Figure
 
+from trial import numbers
 from trial.figures import figures, remedy_figures
+from trial.figures.narrow import MARK, narrow
 
 
 class Live:
@@ -21,7 +25,7 @@ class Live:
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self._handle = None
+        self._handles: list[DisplayHandle] = []
 
     def __call__(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """tables: `GradientProbe.tables()` or `{"conflict": ConflictProbe.table()}` so far."""
@@ -32,8 +36,16 @@ class Live:
             figure = figures.live_gradients(tables["terms"], tables["cells"], self.title)
             words = "gradient norm of each loss term by step, and the background gradient of each cell at the last recorded step."
         options = {"metadata": {"image/png": {"alt": f"{self.title}: {words}"}}}
-        if self._handle is None:
-            self._handle = display(figure, display_id=True, **options)
-        else:
-            self._handle.update(figure, **options)
+        self._draw(0, figure, **options)
+        if numbers.for_a_book() and narrow(figure):
+            if len(self._handles) == 1:
+                display(HTML(MARK))
+            self._draw(1, figure)
         plt.close(figure)
+
+    def _draw(self, which: int, figure: Figure, **options: Any) -> None:
+        """The wide drawing (0) or the narrow one (1): displayed where there is none yet, else in the place of the one before."""
+        if which < len(self._handles):
+            self._handles[which].update(figure, **options)
+        else:
+            self._handles.append(display(figure, display_id=True, **options))
