@@ -62,6 +62,7 @@ class Train:
     def __call__(self) -> int:
         from dataclasses import replace
 
+        from groundwork.files import filling
         from trial.planner.memory import fitting
         from trial.watch import train
         from yolo_core import experiments
@@ -88,9 +89,10 @@ class Train:
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
         start = self._start(config)
-        splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
-        run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
+        with filling(out.parent):
+            splits = experiments.load_data(self.data, config.image_size, self.cache)
+            run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
