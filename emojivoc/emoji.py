@@ -25,6 +25,7 @@ from emojivoc.glyphs import GLYPHS, STYLES
 from emojivoc.scene import Scene, compose
 from groundwork.errors import InputError, writing
 from groundwork.files import in_place_of
+from groundwork.processes import end_with_caller
 from voc_tree.annotation import CLASSES, DRAWN, to_xml
 
 __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
@@ -126,7 +127,7 @@ def _each(write: partial, tasks: list, workers: int) -> Iterator[int]:
     if workers == 1:
         yield from map(write, tasks)
     else:  # spawned, not forked: the reader's process may hold threads
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), end_with_caller) as pool:
             yield from pool.map(write, tasks)
 
 

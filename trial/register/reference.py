@@ -15,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
 from groundwork.locks import alone
 from groundwork.paths import BUILD
+from groundwork.processes import end_with_caller
 from trial import watch
 from trial.register import committed
 from trial.register.canary import canary, compare
@@ -30,8 +32,6 @@ from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, r
 from yolo_core import experiments
 from yolo_core.training.config import COARSEST, config_from_dict
 from yolo_core.training.records import Run, read_run
-
-# In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
 from yolo_core.training.writing import write_run
 
 # In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
@@ -102,13 +102,18 @@ def run_all(profile: str, most: int | None = None, workers: int = 1, records: Pa
     """
     experiments.prepare_data(profile)  # once, before there are several to ask for it
     options = (profile, most, workers, records, arms)
-    processes = [get_context("spawn").Process(target=_work, args=options) for _ in range(workers - 1)]
+    processes = [get_context("spawn").Process(target=_help, args=options) for _ in range(workers - 1)]
     for process in processes:
         process.start()
     trained = _work(*options, speaks=True)
     for process in processes:
         process.join()
     return trained
+
+
+def _help(*options: Any) -> None:
+    end_with_caller()
+    _work(*options)
 
 
 def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:
