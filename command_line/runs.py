@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from yolo_core.training.config import RunConfig
     from yolo_core.training.records import Run
 
+LONGEST = 255  # bytes of a file's name on most disks
+
 
 def _whole(text: str) -> int:
     """The number of pictures a pass. InputError for what is none."""
@@ -62,6 +64,7 @@ class Train:
     def __call__(self) -> int:
         from dataclasses import replace
 
+        from groundwork.checkpoint import beside
         from groundwork.files import filling
         from trial.planner.memory import fitting
         from trial.watch import train
@@ -78,6 +81,8 @@ class Train:
         holder = next(folder for folder in out.parents if folder.exists())
         if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
             raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
+        if len(os.fsencode(beside(out).name)) > LONGEST:
+            raise InputError(f"{self.out}: a name so long leaves no room for what lies beside it, its checkpoints; give a shorter --out")
         if self.max_steps is not None and self.max_steps < 1:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
         if self.workers < 0 or not self.checkpoint_seconds >= 0:
