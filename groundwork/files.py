@@ -142,10 +142,14 @@ class Contents:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[None]:
-    """A folder is made, with those around it, to be written into; what was made and holds nothing at the end is removed."""
+    """A folder is made, with those around it, to be written into; what was made and holds nothing at the end is removed. InputError where
+    it cannot be made."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
         yield
     finally:
         for place in missing:

@@ -104,7 +104,7 @@ def test_a_fetched_file_of_another_md5_is_told_and_kept(tmp_path, folder):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="voc.tar: could not be fetched .*; run this again"):
+    with pytest.raises(InputError, match="archives: cannot be made .*; name a folder that can be written to"):
         fetch(published("http://127.0.0.1:9"), tmp_path / "file" / "archives", progress=False)
     assert (tmp_path / "file").read_text() == "mine"
 
