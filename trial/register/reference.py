@@ -11,6 +11,7 @@ a record as long as its arm's canary repeats (`check`).
 import json
 import math
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from groundwork.answer import answer
+from groundwork.files import filling
 from groundwork.locks import alone
 from groundwork.paths import BUILD
 from groundwork.processes import end_with_caller
@@ -103,17 +106,19 @@ def run_all(profile: str, most: int | None = None, workers: int = 1, records: Pa
     experiments.prepare_data(profile)  # once, before there are several to ask for it
     options = (profile, most, workers, records, arms)
     processes = [get_context("spawn").Process(target=_help, args=options) for _ in range(workers - 1)]
-    for process in processes:
-        process.start()
-    trained = _work(*options, speaks=True)
-    for process in processes:
-        process.join()
+    with filling(committed.records_folder(profile, records)):  # told now if it cannot be made, and not after the first run
+        for process in processes:
+            process.start()
+        trained = _work(*options, speaks=True)
+        for process in processes:
+            process.join()
     return trained
 
 
 def _help(*options: Any) -> None:
+    """`_work` in a process beside: what stops it is told as the command's own is, in a sentence."""
     end_with_caller()
-    _work(*options)
+    sys.exit(answer(lambda: _work(*options) * 0))
 
 
 def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:
