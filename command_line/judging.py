@@ -103,6 +103,8 @@ class Reference:
             return int("changed" in found.values())
         if self.workers < 1:
             raise InputError(f"--workers must be at least 1; got {self.workers}")
+        if self.most is not None and self.most < 0:
+            raise InputError(f"--most must be at least 0; got {self.most}")
         known = {f"{name}/{arm}" for name, arm, _ in reference.jobs()}
         if unknown := [arm for arm in self.arms if arm not in known]:
             raise InputError(f"--arms: there is no arm {unknown[0]!r}; name some of {', '.join(sorted(known))}")

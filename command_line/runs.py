@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from yolo_core.training.config import RunConfig
     from yolo_core.training.records import Run
 
+LONGEST = 255  # bytes of a file's name on most disks
+
 
 def _whole(text: str) -> int:
     """The number of pictures a pass. InputError for what is none."""
@@ -63,6 +65,8 @@ class Train:
     def __call__(self) -> int:
         from dataclasses import replace
 
+        from groundwork.checkpoint import beside
+        from groundwork.files import filling
         from trial.planner.memory import fitting
         from trial.watch import train
         from yolo_core import experiments
@@ -77,6 +81,8 @@ class Train:
         holder = next(folder for folder in out.parents if folder.exists())
         if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
             raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
+        if len(os.fsencode(beside(out).name)) > LONGEST:
+            raise InputError(f"{self.out}: a name so long leaves no room for what lies beside it, its checkpoints; give a shorter --out")
         if self.max_steps is not None and self.max_steps < 1:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
         if self.workers < 0 or not self.checkpoint_seconds >= 0:
@@ -88,9 +94,10 @@ class Train:
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
         start = self._start(config)
-        splits = experiments.load_data(self.data, config.image_size, self.cache)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
-        run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
+        with filling(out.parent):
+            splits = experiments.load_data(self.data, config.image_size, self.cache)
+            run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")

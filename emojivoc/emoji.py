@@ -25,6 +25,7 @@ from emojivoc.glyphs import GLYPHS, STYLES
 from emojivoc.scene import Scene, compose
 from groundwork.errors import InputError, writing
 from groundwork.files import in_place_of
+from groundwork.processes import end_with_caller
 from voc_tree.annotation import CLASSES, DRAWN, to_xml
 
 __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
@@ -32,6 +33,7 @@ __all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
 VERSION = 2  # of the pictures: raised with every change that draws a scene differently
 SPLITS = ("train", "val")
 CHUNK = 50  # scenes a task of the process pool
+LARGEST = 4096  # px: a larger scene takes more memory to draw than most machines have
 
 
 def generate(
@@ -50,7 +52,7 @@ def generate(
     long lists only). Raises `InputError` for numbers out of range, for a style whose package is missing, and where `out` holds
     anything but the very tree asked for.
     """
-    _check(train=(train, 1), val=(val, 1), size=(size, 32), seed=(seed, 0), workers=(1 if workers is None else workers, 1))
+    _check(train=(train, 1), val=(val, 1), size=(size, 32, LARGEST), seed=(seed, 0), workers=(1 if workers is None else workers, 1))
     if style not in STYLES:
         raise InputError(f"style: expected one of {', '.join(STYLES)}, got {style!r}.")
     STYLES[style].read("1f408")
@@ -126,14 +128,15 @@ def _each(write: partial, tasks: list, workers: int) -> Iterator[int]:
     if workers == 1:
         yield from map(write, tasks)
     else:  # spawned, not forked: the reader's process may hold threads
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), end_with_caller) as pool:
             yield from pool.map(write, tasks)
 
 
-def _check(**numbers: tuple[int, int]) -> None:
-    for name, (value, least) in numbers.items():
-        if value < least:
-            raise InputError(f"{name}: expected a whole number of {least} or more, got {value}.")
+def _check(**numbers: tuple[int, ...]) -> None:
+    for name, (value, least, *most) in numbers.items():
+        if value < least or value > min(most, default=value):
+            wanted = f"from {least} to {most[0]}" if most else f"of {least} or more"
+            raise InputError(f"{name}: expected a whole number {wanted}, got {value}.")
 
 
 def _parameters(train: int, val: int, size: int, seed: int, style: str) -> dict:

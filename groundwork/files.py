@@ -1,7 +1,7 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`in_place_of` (a folder built aside) and `shared` (who may read what was made).
+`filling` (a folder that goes if it stays empty), `in_place_of` (one built aside) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
@@ -60,10 +60,10 @@ def fetch(archive: Archive, folder: Path, progress: bool = True) -> Path:
         if place.exists():
             _check(place, archive, manual)
             return place
-        folder.mkdir(parents=True, exist_ok=True)
-        _receive(archive, part, progress)
-        _check(part, archive, manual)
-        os.replace(part, place)
+        with filling(folder):
+            _receive(archive, part, progress)
+            _check(part, archive, manual)
+            os.replace(part, place)
     except (OSError, HTTPException) as error:  # URLError and timeouts are OSErrors, a connection cut off may be either
         reason = getattr(error, "strerror", None) or error
         raise InputError(
@@ -141,29 +141,43 @@ class Contents:
 
 
 @contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """A folder is made, with those around it, to be written into; what was made and holds nothing at the end is removed. InputError where
+    it cannot be made."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
+        yield
+    finally:
+        for place in missing:
+            with suppress(OSError):  # it holds something
+                place.rmdir()
+
+
+@contextmanager
 def in_place_of(out: Path) -> Iterator[Path]:
     """A new folder, whose content lies in `out` at the end: all of it or, where something goes wrong, nothing. Where `out` is there, the
     files of the same names in it are replaced."""
     named, out = out, Path(os.path.realpath(out))  # where a link leads
-    missing = [place for place in (out, *out.parents) if not place.exists()]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
-    except OSError as error:
-        raise InputError(f"{named}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
-    try:
-        yield folder
-        if out.is_dir():
-            for entry in list(folder.iterdir()):
-                os.replace(entry, out / entry.name)
-        else:
-            shared(folder)
-            os.replace(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for place in missing:
-            with suppress(OSError):  # it holds something
-                place.rmdir()
+    with ExitStack() as around:
+        try:
+            around.enter_context(filling(out.parent))
+            folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
+        except OSError as error:
+            raise InputError(f"{named}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
+        try:
+            yield folder
+            if out.is_dir():
+                for entry in list(folder.iterdir()):
+                    os.replace(entry, out / entry.name)
+            else:
+                shared(folder)
+                os.replace(folder, out)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def shared(path: Path) -> None:

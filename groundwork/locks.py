@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from groundwork.errors import writing
+from groundwork.files import filling
 
 # What a file system or a system without locks says: Lustre, some NFS.
 MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
@@ -26,8 +27,7 @@ def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
     was killed on another machine has to be removed by hand. Who has waited looks first whether the thing is there now. Not to be nested
     for one `made`. InputError where no lock can be laid.
     """
-    with writing(made):
-        made.parent.mkdir(parents=True, exist_ok=True)
+    with writing(made), filling(made.parent):
         lock = _taken(made, wait, busy)
     try:
         yield lock is not None

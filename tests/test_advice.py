@@ -9,6 +9,7 @@ from helpers_voc import BASE, annotation, image, obj, split_file, write_tree, xm
 
 from groundwork.errors import InputError
 from voc_tree.tree import check
+from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 
 
@@ -90,3 +91,8 @@ def test_a_place_without_a_tree_gets_no_advice_to_give_that_very_place(tmp_path,
         root.write_text("") if what == "a file" else root.mkdir()
     (sentence,) = check(root)
     assert "data voc --out" in sentence and f"pass {root}." not in sentence
+
+
+def test_to_build_a_book_is_no_advice_where_there_is_no_such_profile(capsys):
+    assert main(["pdf", "--profile", "nope"]) == 2
+    assert "unknown profile 'nope'; choose one of" in capsys.readouterr().err

@@ -206,6 +206,12 @@ def test_options_of_train_that_make_no_sense_get_a_sentence(tree, tmp_path, caps
     assert said in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
+def test_a_name_that_is_too_long_for_its_checkpoints_is_refused_before_the_training(tree, tmp_path, capsys):
+    command = ["train", "focal", "--arm", "mse-conv", "--profile", "smoke", "--data", str(tree), "--out"]
+    assert main([*command, str(tmp_path / ("é" * 125))]) == 2
+    assert "give a shorter --out" in capsys.readouterr().err
+
+
 def test_a_loss_that_is_no_number_stops_train_with_a_sentence(tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("yolo_core.training.step.rate_factor", lambda *_: 1e30)
     command = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(tmp_path / "run")]

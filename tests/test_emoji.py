@@ -261,7 +261,7 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("train", 0), ("val", 0), ("size", 31), ("seed", -1), ("workers", 0), ("style", "cuneiform")]
+    ("option", "value"), [("train", 0), ("val", 0), ("size", 31), ("size", 4097), ("seed", -1), ("workers", 0), ("style", "cuneiform")]
 )
 def test_arguments_out_of_range_get_one_sentence(tmp_path, option, value):
     with pytest.raises(InputError, match=f"^{option}: expected"):

@@ -117,6 +117,14 @@ def alive(pid: int) -> bool:
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def test_start_up_scripts_of_the_readers_own_have_no_part_in_a_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "home"))
+    (tmp_path / "home/profile_default/startup").mkdir(parents=True)
+    (tmp_path / "home/profile_default/startup/00.py").write_text("mine = 1")
+    write_notebook(tmp_path / "notebooks/a.ipynb", "assert 'mine' not in globals()")
+    assert list(run(tmp_path, "a")) == ["notebooks/a.ipynb"]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_kernel_outlives_a_build_that_is_stopped(tmp_path, how):
     for name in "ab":

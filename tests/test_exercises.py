@@ -128,7 +128,7 @@ def test_the_command_writes_once_keeps_the_readers_work_and_grades_it(tmp_path, 
 
 def test_grading_a_folder_without_notebooks_is_refused(tmp_path, capsys):
     assert main(["exercises", "--out", str(tmp_path), "--check"]) == 2
-    assert "make exercises" in capsys.readouterr().err
+    assert f"exercises --out {tmp_path}" in capsys.readouterr().err, "the folder that was asked for, not another's"
 
 
 def test_whole_numbers_are_held_exactly_and_others_within_rounding():

@@ -70,8 +70,9 @@ def test_a_connection_that_breaks_off_is_told_and_the_next_try_goes_on_from_ther
 def test_a_host_that_is_down_is_told_with_the_manual_way(tmp_path):
     known = published("http://127.0.0.1:9")
     with pytest.raises(InputError, match="voc.tar: could not be fetched .*refused") as caught:
-        fetch(known, tmp_path, progress=False)
-    assert f"fetch {known.url} by other means (md5 {known.md5}), put it at {tmp_path / 'voc.tar'} and run" in str(caught.value)
+        fetch(known, tmp_path / "made/for it", progress=False)
+    manual = f"fetch {known.url} by other means (md5 {known.md5}), put it at {tmp_path / 'made/for it/voc.tar'} and run"
+    assert manual in str(caught.value) and list(tmp_path.iterdir()) == [], "nothing came, and no folder stays"
 
 
 def test_an_address_that_has_moved_away_is_told(tmp_path, folder):
@@ -103,7 +104,7 @@ def test_a_fetched_file_of_another_md5_is_told_and_kept(tmp_path, folder):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="voc.tar: could not be fetched .*; run this again"):
+    with pytest.raises(InputError, match="archives: cannot be made .*; name a folder that can be written to"):
         fetch(published("http://127.0.0.1:9"), tmp_path / "file" / "archives", progress=False)
     assert (tmp_path / "file").read_text() == "mine"
 

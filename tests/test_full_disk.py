@@ -125,7 +125,7 @@ def test_a_finished_training_without_room_anywhere_goes_on_from_its_checkpoint(t
 
 def test_a_training_from_the_command_line_ends_in_a_sentence(tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    words = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", tree, "--out", tmp_path / "run", "--max-steps", "1"]
+    words = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", tree, "--out", tmp_path / "a/b/run", "--max-steps", "1"]
     assert "give the same command again" in refused(capsys, words)
     assert list(tmp_path.iterdir()) == []
 
@@ -142,8 +142,15 @@ def test_a_cache_without_room_is_told_and_none_is_left(what, tmp_path):
     else:
         with room(100_000), pytest.raises(InputError, match="the cache cannot be written .File too large"):
             VocData(tree, "train", 224)
-        left = set((tree / ".cache").iterdir())
+        left = set(tree.glob(".cache"))  # the folder was made for it
     assert not left
+
+
+@pytest.mark.parametrize("command", ["eval", "train"])
+def test_a_command_whose_cache_has_no_room_leaves_no_folder_that_it_made(command, tree, untrained, tmp_path, capsys):
+    words = {"eval": ["eval", untrained], "train": ["train", "baseline", "--profile", "smoke", "--out", tmp_path / "x/y/run"]}[command]
+    refused(capsys, [*words, "--data", tree, "--cache", tmp_path / "a/b"])
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_targets_of_a_cache_without_room_are_told_as_its_pictures_are(tmp_path, monkeypatch):

@@ -96,7 +96,7 @@ def test_a_folder_where_no_lock_can_be_laid_is_told_in_a_sentence(tmp_path, monk
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("pathlib.Path.mkdir", refused)
-    with pytest.raises(InputError, match=f"thing: cannot be written .{os.strerror(number)}"), alone(tmp_path / "runs/thing"):
+    with pytest.raises(InputError, match=f"runs: cannot be made .{os.strerror(number)}"), alone(tmp_path / "runs/thing"):
         raise AssertionError
 
 

@@ -38,6 +38,8 @@ def faults(notebook: dict) -> Iterator[str]:
         plain = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("%", "!")))
         if any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in ast.walk(ast.parse(plain))):
             yield f"cell {i}: a definition; it belongs in yolo_core/"
+        if ".detector()" in text and "manual_seed(" not in text:
+            yield f"cell {i}: a net of random weights that no seed fixes, so that every build shows other figures"
         if not text.strip():
             yield f"cell {i}: empty"
         compared = COMPARED in cell["metadata"].get("tags", [])
@@ -91,6 +93,7 @@ def test_a_thin_notebook_has_no_fault():
         ("\n".join(["x = 1"] * LONGEST), "15 lines"),
         ("# NBVAL_CHECK_OUTPUT\nprint(1)", "a mark for nbval"),
         (f"x = '{'x' * WIDEST}'", "columns"),
+        ("net = config.detector()", "no seed fixes"),
         ("  ", "empty"),
     ],
 )

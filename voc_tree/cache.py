@@ -29,7 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from groundwork.errors import InputError
-from groundwork.files import shared
+from groundwork.files import filling, shared
 from voc_tree.annotation import Annotation, read_annotation
 from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
@@ -125,9 +125,8 @@ def _write(
 ) -> None:
     """Write the cache beside its place and move it there whole: a reader sees all of it or none. `rest` gives the table of targets and
     what meta.json says besides, once the last picture is written."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(place.parent)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=place.parent) as scratch:
+    with filling(place.parent), tempfile.TemporaryDirectory(prefix="building-", dir=place.parent) as scratch:
+        _sweep(place.parent)
         whole = Path(scratch) / "cache"
         whole.mkdir()
         with open(whole / "images.npy", "wb") as out:  # plain writes: a full disk is an error here, a crash in a map

@@ -106,7 +106,8 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
 def grade_all(answers: Path, folder: Path = FOLDER) -> list[Grade]:
     """A grade for each exercise, from the notebooks in `answers`. InputError for a folder without any."""
     if not any(answers.glob("*.ipynb")):
-        raise InputError(f"{answers}: expected the notebooks of the exercises, and there are none; write them with: make exercises")
+        how = f"python -m yolo_core exercises --out {answers}"
+        raise InputError(f"{answers}: expected the notebooks of the exercises, and there are none; write them with: {how}")
     return [grade(name, answers / f"{name}.ipynb", folder) for name in names(folder)]
 
 

@@ -62,6 +62,7 @@ def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int, r
         "OMP_NUM_THREADS": str(threads),  # torch, MKL and OpenBLAS ask for it
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one of the same name in the home folder
         "JUPYTER_PLATFORM_DIRS": "1",
+        "IPYTHONDIR": str(out / "ipython"),  # not the home folder's: its start-up scripts are the reader's, and it may be read only
         "PYTHONHASHSEED": "0",
         **KEEP_MEMORY,
     }

@@ -21,6 +21,7 @@ from book.press.notebook import command
 from groundwork.errors import InputError, writing
 from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT
+from yolo_core.profiles import profile_of
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 HELP = "`python -m playwright install --with-deps chromium` or `apt-get install chromium` gets one, CHROMIUM=PATH names one"
@@ -91,6 +92,8 @@ def write_pdf(profile: str) -> Path:
     """Print the built book of a profile, or the one that is `read`, to `_build/<profile>/book.pdf`. InputError if it has not been built."""
     html = BUILD / profile / "html"
     if not (html / "index.html").exists():
+        if profile != "read":
+            profile_of(profile)  # there is none of that name: to build it is no advice
         raise InputError(f"{html}: the book is not there; run `{command(profile, profile == 'read')}` first")
     with alone(html.parent, busy=f"{html.parent}: a build is at work there; this waits for it"):
         return print_pages(html, [Path(page).with_suffix(".html").as_posix() for page in publish.pages(ROOT)], html.parent / "book.pdf")

@@ -9,11 +9,12 @@ Ctrl-C, and not when the caller is killed.
 import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from threading import Thread
 from typing import Any
+
+from groundwork.processes import end_with_caller
 
 PATIENCE = 10  # s that a process has for its farewell
 
@@ -64,14 +65,9 @@ def _outcome(answer: Connection, process: BaseProcess) -> Any:
 def _work(answer: Connection, call: Callable[[], Any]) -> None:
     if hasattr(os, "setsid"):  # not on Windows
         os.setsid()  # a Ctrl-C is the caller's, who then ends this process
-    Thread(target=_end_with_caller, daemon=True).start()
+    end_with_caller()
     try:
         outcome = call()
     except Exception as error:
         outcome = error
     answer.send(outcome)
-
-
-def _end_with_caller() -> None:
-    parent_process().join()
-    os._exit(1)

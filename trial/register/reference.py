@@ -11,16 +11,21 @@ a record as long as its arm's canary repeats (`check`).
 import json
 import math
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
+from groundwork.answer import answer
+from groundwork.files import filling
 from groundwork.locks import alone
 from groundwork.paths import BUILD
+from groundwork.processes import end_with_caller
 from trial import watch
 from trial.register import committed
 from trial.register.canary import canary, compare
@@ -30,8 +35,6 @@ from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, r
 from yolo_core import experiments
 from yolo_core.training.config import COARSEST, config_from_dict
 from yolo_core.training.records import Run, read_run
-
-# In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
 from yolo_core.training.writing import write_run
 
 # In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
@@ -102,13 +105,20 @@ def run_all(profile: str, most: int | None = None, workers: int = 1, records: Pa
     """
     experiments.prepare_data(profile)  # once, before there are several to ask for it
     options = (profile, most, workers, records, arms)
-    processes = [get_context("spawn").Process(target=_work, args=options) for _ in range(workers - 1)]
-    for process in processes:
-        process.start()
-    trained = _work(*options, speaks=True)
-    for process in processes:
-        process.join()
+    processes = [get_context("spawn").Process(target=_help, args=options) for _ in range(workers - 1)]
+    with filling(committed.records_folder(profile, records)):  # told now if it cannot be made, and not after the first run
+        for process in processes:
+            process.start()
+        trained = _work(*options, speaks=True)
+        for process in processes:
+            process.join()
     return trained
+
+
+def _help(*options: Any) -> None:
+    """`_work` in a process beside: what stops it is told as the command's own is, in a sentence."""
+    end_with_caller()
+    sys.exit(answer(lambda: _work(*options) * 0))
 
 
 def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:
