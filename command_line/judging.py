@@ -45,6 +45,8 @@ class Claims:
         from yolo_core import experiments
 
         data = experiments.profile_of(self.profile).data[0]
+        if self.json and self.markdown:
+            raise InputError("--json and --markdown: one or the other; leave one out")
         if self.own:
             findings = verdicts.register((run.record for run in committed.finished(self.profile)), data)
         else:
@@ -99,7 +101,10 @@ class Reference:
 
         if self.check:
             found = reference.check(self.profile, self.records)
-            print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()) or "no canary is stored")
+            if not found:
+                place = committed.records_folder(self.profile, self.records)
+                raise InputError(f"{place}: no canary is stored there; name the folder of records that you mean, or train some: reference")
+            print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()))
             return int("changed" in found.values())
         if self.workers < 1:
             raise InputError(f"--workers must be at least 1; got {self.workers}")
