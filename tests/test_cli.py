@@ -222,4 +222,4 @@ def test_a_loss_that_is_no_number_stops_train_with_a_sentence(tree, tmp_path, ca
 
 def test_claims_in_two_forms_at_once_and_a_check_of_records_that_are_not_there_are_refused(tmp_path, capsys):
     assert "one or the other" in refusal(capsys, ["claims", "--json", "--markdown"])
-    assert f"{tmp_path}/pocket: no canary" in refusal(capsys, ["reference", "--check", "--records", str(tmp_path)])
+    assert f"{tmp_path}/pocket/canaries: no canary" in refusal(capsys, ["reference", "--check", "--records", str(tmp_path)])

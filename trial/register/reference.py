@@ -239,9 +239,11 @@ def _store(run: Run, folder: Path, profile: str) -> None:
 
 
 def check(profile: str, records: Path | None = None) -> dict[str, str]:
-    """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed"."""
-    found = {}
-    for file in tqdm(sorted((committed.records_folder(profile, records) / "canaries").glob("*.json")), desc="canaries", unit="arm"):
+    """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed". InputError where none is."""
+    folder, found = committed.records_folder(profile, records) / "canaries", {}
+    if not (files := sorted(folder.glob("*.json"))):
+        raise InputError(f"{folder}: no canary is stored there; name the folder of records that you mean, or train some: reference")
+    for file in tqdm(files, desc="canaries", unit="arm"):
         name, arm = arm_of(file)
         found[f"{name}/{arm}"] = compare(json.loads(file.read_text(encoding="utf-8")), canary(name, arm, profile))
     return found
