@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from groundwork.answer import answer
 from groundwork.files import filling
+from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import BUILD
 from groundwork.processes import end_with_caller
