@@ -22,8 +22,8 @@ import torch
 from tqdm.auto import tqdm
 
 from groundwork.answer import answer
-from groundwork.files import filling
 from groundwork.errors import InputError
+from groundwork.files import filling
 from groundwork.locks import alone
 from groundwork.paths import BUILD
 from groundwork.processes import end_with_caller
