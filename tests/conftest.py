@@ -10,11 +10,14 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from groundwork.code_hash import PACKAGES
 
 install_import_hook(PACKAGES, "typecheck.checked")
+settings.register_profile("unhurried", deadline=None)  # on a busy machine an example takes what it takes
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -149,4 +149,4 @@ def test_a_disk_that_fills_up_gets_one_sentence_and_leaves_nothing(tmp_path, mon
     with pytest.raises(InputError, match="No space left on device") as caught:
         VocData(write_tree(tmp_path, train=1, val=1), "train", 8)
     assert_one_sentence(str(caught.value), tmp_path / ".cache")
-    assert not list((tmp_path / ".cache").iterdir())
+    assert not (tmp_path / ".cache").exists()

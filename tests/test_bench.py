@@ -236,7 +236,9 @@ def page(monkeypatch, tmp_path, file: Path) -> tuple[str, dict, list[str]]:
     monkeypatch.setattr(bench_record, "FILE", file)
     described: list[str] = []
     monkeypatch.setattr(bench_figures.plt, "close", lambda *_: None)
-    monkeypatch.setattr("trial.figures.figures.display", lambda shown, metadata: described.append(metadata["image/png"]["alt"]))
+    monkeypatch.setattr(
+        "trial.figures.figures.display", lambda *_, metadata=None: described.extend([metadata["image/png"]["alt"]] if metadata else [])
+    )
     cells = json.loads((ROOT / "notebooks/speed.ipynb").read_text())["cells"]
     space: dict = {}
     for cell in cells:

@@ -49,7 +49,7 @@ class Experiment:
 
     title: str
     base: Mapping[str, Any]
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, Any]  # an `Arm` each
 
 
 SHARES = {"quarter": 4, "half": 2}  # and how many times the epochs
