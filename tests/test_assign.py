@@ -77,7 +77,7 @@ def _own_cell(points: Points, box: list) -> int:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @pytest.mark.equation("eq-alignment", "eq-target")
 def test_the_task_aligned_rule_equals_its_plain_loop(seed):
     for points, most in ((ONE, 3), (LEVELS, 10)):
@@ -90,7 +90,7 @@ def test_the_task_aligned_rule_equals_its_plain_loop(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_on_one_level_the_cell_rule_is_that_of_the_grid(seed):
     """The same objects are kept, and in the same cells, as `Grid.encode` does it."""
     grid, targets = Grid(S=4, C=3), random_targets(seed, 2, 3)
@@ -129,7 +129,7 @@ def test_the_cell_rules_quality_is_the_overlap_of_the_box_that_is_there():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_object_that_has_points_weighs_one_under_either_rule(seed):
     predicted, scores, truth = situation(seed, LEVELS)
     for found in (by_cell(LEVELS, predicted, truth), task_aligned(LEVELS, predicted, scores, truth)):
@@ -141,7 +141,7 @@ def test_every_object_that_has_points_weighs_one_under_either_rule(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_best_aligned_point_of_an_object_is_asked_for_its_largest_overlap(seed):
     predicted, scores, truth = situation(seed, LEVELS, images=1)
     found = task_aligned(LEVELS, predicted, scores, truth)

@@ -62,7 +62,7 @@ def test_without_objects_every_detection_is_background():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_detection_that_counts_is_of_one_kind_and_true_ones_are_those_of_the_match(seed):
     targets, found = random_targets(seed, 3, 3), random_targets(seed + 1, 3, 3)
     generator = torch.Generator().manual_seed(seed)

@@ -115,10 +115,10 @@ def test_pictures_alone_stand_two_in_a_row_on_a_narrow_screen_and_a_table_of_the
 def test_a_figure_is_shown_twice_in_a_book_and_once_to_who_works_in_a_notebook(monkeypatch):
     shown = []
     monkeypatch.setattr(figures, "display", lambda *things, **_: shown.extend(type(thing).__name__ for thing in things))
-    monkeypatch.delenv("YOLO_NUMBERS", raising=False)
+    monkeypatch.delenv("YOLO_BOOK", raising=False)
     figures.show(figures.loss_curves(CURVES), "words")
     assert shown == ["Figure"]
-    monkeypatch.setenv("YOLO_NUMBERS", "somewhere")
+    monkeypatch.setenv("YOLO_BOOK", "1")
     figures.show(figures.loss_curves(CURVES), "words")
     assert shown == ["Figure", "Figure", "HTML", "Figure"]
 

@@ -54,7 +54,7 @@ def test_encode_by_hand():
 
 @pytest.mark.equation("eq-cell")
 @given(seed=st.integers(0, 2**31), s=st.integers(1, 13), centre=st.sampled_from(["cell", "image"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_encode_places_every_object_as_the_plain_reference_does(seed, s, centre):
     """column = floor(S x), row = floor(S y); offsets S x - column and S y - row; the first listed object of a cell stays."""
     targets = random_targets(seed, images=3, most=10)
@@ -158,7 +158,7 @@ def test_decode_by_hand(grid):
 
 @each_grid
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_object_that_has_a_cell_decodes_from_perfect_outputs(grid, seed):
     targets = random_targets(seed, images=3, most=10)
     # Suppression at IoU 1 suppresses nothing: two objects of one class may overlap.

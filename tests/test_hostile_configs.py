@@ -82,7 +82,7 @@ KEYS = st.sampled_from([field.name for field in dataclasses.fields(RunConfig)]) 
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_arbitrary_json_is_no_configuration_or_a_sound_one(values):
     values = json.loads(json.dumps(values))
     try:

@@ -87,7 +87,7 @@ PIECES = st.one_of(st.binary(max_size=8), st.sampled_from([b"<", b">", b"&x;", b
 
 
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 40), PIECES), max_size=4))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_mutated_annotation_is_read_or_refused_and_never_anything_else(tmp_path, changes):
     content = WHOLE
     for at, length, piece in changes:
@@ -96,7 +96,7 @@ def test_a_mutated_annotation_is_read_or_refused_and_never_anything_else(tmp_pat
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"<annotation>{text}</annotation>".encode()))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_arbitrary_bytes_are_no_annotation_or_a_sound_one(tmp_path, content):
     assert_read_or_refused(tmp_path / "a.xml", content)
 

@@ -57,7 +57,7 @@ def paths(node: object, here: tuple = ()) -> list[tuple]:
 
 
 @given(st.lists(st.tuples(st.sampled_from(paths(SOUND)), VALUES | st.just("gone")), max_size=3))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_mutated_record_is_refused_or_says_what_a_run_can_have_found(run, changes):
     record = deepcopy(SOUND)
     for path, value in changes:
@@ -70,7 +70,7 @@ def test_a_mutated_record_is_refused_or_says_what_a_run_can_have_found(run, chan
 
 
 @given(st.binary(max_size=100) | VALUES.map(lambda value: json.dumps(value).encode()), st.integers(0, len(WHOLE)))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_arbitrary_bytes_anywhere_in_a_record_are_refused_or_harmless(run, content, at):
     assert_read_or_refused(run, WHOLE[:at] + content + WHOLE[at + len(content) :])
     assert_read_or_refused(run, content)

@@ -96,7 +96,7 @@ def test_every_departure_equals_the_plain_reference(centre, size, detach_iou, sp
         }
     ),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_combination_of_options_equals_the_plain_reference(seed, grid, images, effective_batch, options):
     assert_equals_reference(seed, grid, images, effective_batch, **options)
 

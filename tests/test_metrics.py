@@ -261,7 +261,7 @@ IMAGE = st.tuples(
 @pytest.mark.equation("eq-ap")
 @pytest.mark.equation("eq-ap-11")
 @given(images=st.lists(IMAGE, max_size=4), threshold=st.sampled_from([0.25, 0.5, 1.0]), method=st.sampled_from(["area", "11point"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_ap_equals_the_plain_oracle(images, threshold, method):
     predictions, targets = [i[0] for i in images], [i[1] for i in images]
     result = voc_ap(predictions, targets, threshold, method)

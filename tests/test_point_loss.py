@@ -40,7 +40,7 @@ def ciou(a: list, b: list) -> float:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_with_every_choice_as_in_2016_the_box_term_is_that_of_yolov1(seed):
     """One predictor a cell, its box put out in YOLOv1's way, costs the same."""
     targets, grid = random_targets(seed, 2, 3), Grid(S=4, B=1, C=3)
@@ -94,7 +94,7 @@ def test_the_gradient_is_the_difference_quotient_with_the_assignment_held(bins, 
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @pytest.mark.equation("eq-ciou")
 def test_complete_iou_equals_its_equations_in_plain_floats(seed):
     (target,) = random_targets(seed, 1, 3, 4)
@@ -112,7 +112,7 @@ def test_complete_iou_pulls_a_box_that_does_not_meet_its_object_while_the_overla
 
 
 @given(st.floats(0.05, 1), st.floats(0.05, 1), st.floats(0.01, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @pytest.mark.equation("eq-overlap-slope", "eq-distance-slope")
 def test_a_box_shifted_sideways_feels_the_slopes_of_the_overlap_and_of_the_distance(w, h, shift):
     shift = shift if abs(shift - w) > 1e-3 else shift + 0.01  # at one width the slope has two sides
@@ -134,7 +134,7 @@ def overlap_part(box, truth):
 
 
 @given(st.floats(0.1, 1), st.floats(0.1, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @pytest.mark.equation("eq-aspect-slope")
 def test_the_term_of_shape_trades_width_for_height_and_asks_for_no_area(w, h):
     """What complete IoU adds to distance IoU is a v, a held: its slopes are those of the page."""
@@ -152,7 +152,7 @@ def test_the_term_of_shape_trades_width_for_height_and_asks_for_no_area(w, h):
 
 
 @given(st.floats(-6, 6), st.floats(0.5, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @pytest.mark.equation("eq-quality-slope")
 def test_quality_focal_pulls_at_a_logit_without_an_object_as_the_page_says(logit, gamma):
     x = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
@@ -172,7 +172,7 @@ def test_quality_focal_starves_a_small_score_by_the_same_power_as_the_quartic():
 
 
 @given(st.floats(-6, 6), st.floats(0, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @pytest.mark.equation("eq-quality")
 def test_quality_focal_is_yolov1s_and_with_gamma_zero_cross_entropy(logit, quality):
     x, q = torch.tensor([logit], dtype=torch.float64), torch.tensor([quality], dtype=torch.float64)
@@ -181,7 +181,7 @@ def test_quality_focal_is_yolov1s_and_with_gamma_zero_cross_entropy(logit, quali
 
 
 @given(st.floats(0, 3.9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @pytest.mark.equation("eq-dfl")
 def test_distribution_focal_is_least_where_the_mass_lies_on_the_two_nearest_bins(distance):
     """By Gibbs' inequality: the cross-entropy with (1 - share, share) is least at that distribution, where it is its entropy."""

@@ -51,7 +51,7 @@ def test_a_batch_without_objects_is_padded_with_one_row_that_is_none():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_boxes_worked_out_backwards_are_decoded_to_themselves(seed):
     generator = torch.Generator().manual_seed(seed)
     a, b = torch.rand(2, len(LEVELS.centres(torch.zeros(()))), 2, generator=generator, dtype=torch.float64)

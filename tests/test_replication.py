@@ -67,9 +67,12 @@ def test_rank_agreement_pairs_equal_seeds_across_and_all_pairs_within(tmp_path):
 
 
 def test_a_mean_is_told_with_how_many_runs_it_stands_on(stored):
-    assert comparisons.mean_of(stored) == f"{sum(r.metrics['map'] for r in stored) / len(stored):.3f} (n = {len(stored)})"
-    assert comparisons.mean_of(stored[:1]).endswith("(n = 1)")
-    assert comparisons.mean_of([]) == "not run yet"
+    assert (
+        comparisons.averaged([r.metrics["map"] for r in stored])
+        == f"{sum(r.metrics['map'] for r in stored) / len(stored):.3f} (n = {len(stored)})"
+    )
+    assert comparisons.averaged([stored[0].metrics["map"]]).endswith("(n = 1)")
+    assert comparisons.averaged([]) == "not run yet"
 
 
 def test_every_row_of_a_dot_plot_is_drawn_run_or_not(tmp_path, stored):

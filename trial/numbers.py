@@ -22,7 +22,7 @@ TAKEN = frozenset(dir(dict)) | {"env"}
 
 def for_a_book() -> bool:
     """Whether the book's driver runs this process, rather than a reader's own Jupyter."""
-    return "YOLO_NUMBERS" in os.environ
+    return os.environ.get("YOLO_BOOK") == "1"
 
 
 def folder() -> Path:

@@ -24,7 +24,7 @@ from trial.figures import conclusions, cuts, figures, remedy_figures
 from trial.figures.live import Live
 from trial.looks import LOOKS
 from trial.register import committed, comparisons, replication, verdicts
-from trial.register.comparisons import Arm
+from trial.register.comparisons import NOT_RUN, Arm
 from trial.register.verdicts import Finding
 from voc_tree.tree import BASE
 from yolo_core import experiments
@@ -32,7 +32,7 @@ from yolo_core.data.voc import VocData
 from yolo_core.training.records import Run
 
 READ = "YOLO_READ"  # 1 for the kernels of a book that is read
-NOT_RUN, NOT_KEPT = "not run yet", "(not kept)"
+NOT_KEPT = "(not kept)"
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 DETECTION = ["image", *BOX, "score", "label"]  # the columns of `scored.shown`
 SETS = {"EmojiVOC": "pocket", "photographs": "photographs"}  # what a figure calls a data set, and the profile of its runs
@@ -203,13 +203,15 @@ class Page:
         for name, data in WORDS.items():
             one, other = ({run.config.seed: run.metrics["map"] for run in self.by_arm(data).get(a, ())} for a in (arm, to))
             ratios = [one[seed] / other[seed] for seed in one.keys() & other.keys()]
-            found[name] = f"{pd.Series(ratios).mean():.{digits}f} (n = {len(ratios)})" if ratios else NOT_RUN
+            found[name] = comparisons.averaged(ratios, digits)
         return found
 
     def mean(self, arm: Arm, value: Callable[[dict[str, Any]], float] = lambda m: m["map"], digits: int = 3) -> dict[str, str]:
         """A figure of an arm, averaged over its seeds, with how many they are, ready to print: {"emoji": ..., "photographs": ...}."""
-        found = {name: [value(run.metrics) for run in self.by_arm(data).get(arm, ())] for name, data in WORDS.items()}
-        return {name: f"{pd.Series(v).mean():.{digits}f} (n = {len(v)})" if v else NOT_RUN for name, v in found.items()}
+        return {
+            name: comparisons.averaged([value(run.metrics) for run in self.by_arm(data).get(arm, ())], digits)
+            for name, data in WORDS.items()
+        }
 
     def photographs(self, detectors: Mapping[str, Arm], about: str, count: int = 6) -> None:
         """Show val photographs with what the reference runs of some arms detect in them (seed 0, score 0.2 or more), where photographs lie

@@ -93,6 +93,7 @@ IDEAS: Mapping[str, Arm] = MappingProxyType(
 )
 # One stride, one score a class, YOLOv1's rule and its squared errors; the rate was chosen in pilots, for the base and for all ideas alike.
 POINTS = changes(head="coupled", lr=3e-3)
+MOSAIC = changes(mosaic=True, cache_features=False)
 
 
 def every_idea(but: str = "") -> Mapping[str, Any]:
@@ -194,11 +195,11 @@ EXPERIMENTS: dict[str, Experiment] = {
             **{name: arm(f"+ {idea.title}", **idea.changes) for name, idea in IDEAS.items()},
             # The logit, its prior and cross-entropy without the focal factor.
             "quality-gamma-0": arm("+ quality focal, gamma 0", score_loss="quality", gamma=0.0),
-            "mosaic": arm("+ mosaic", mosaic=True, cache_features=False),
+            "mosaic": arm("+ mosaic", **MOSAIC),
             "all": arm("all ideas", **every_idea()),
             **{f"all-but-{name}": arm(f"all, less {idea.title}", **every_idea(but=name)) for name, idea in IDEAS.items()},
             "all-bins": arm("all, with bins", **every_idea(), bins=16),
-            "all-mosaic": arm("all, with mosaic", **every_idea(), mosaic=True, cache_features=False),
+            "all-mosaic": arm("all, with mosaic", **every_idea(), **MOSAIC),
             "all-tuned": arm("all, backbone tuned", **every_idea(), freeze_weights=False, cache_features=False, backbone_lr=1e-4),
         },
     ),
@@ -253,8 +254,7 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
             raise InputError(f"{folder}: no {what} there; run `python -m yolo_core data {command} --out {folder}`")
         return folder
     size = chosen.base.get("image_size", RunConfig.image_size)
-    drawn_by = code_hash(modules("emojivoc.emoji"))
-    made, stamp = f"{drawn_by} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
+    made, stamp = f"{code_hash(modules('emojivoc.emoji'))} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
     with alone(folder):
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != made:
             shutil.rmtree(folder, ignore_errors=True)

@@ -58,6 +58,7 @@ def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int, r
     os.environ |= {
         "YOLO_PROFILE": profile,
         "YOLO_NUMBERS": str(fresh),
+        "YOLO_BOOK": "1",  # trial/figures draws for narrow screens as well
         "YOLO_READ": str(int(reading)),  # trial/page.py asks for it
         "OMP_NUM_THREADS": str(threads),  # torch, MKL and OpenBLAS ask for it
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one of the same name in the home folder

@@ -38,8 +38,8 @@ def narrow(figure: Figure) -> bool:
     for legend in list(figure.legends):
         words = [text.get_text() for text in legend.get_texts()]
         legend.remove()
-        columns = 1 if max(map(len, words)) > LONG else 2
-        figure.legend(legend.legend_handles, words, loc="outside lower center", ncols=columns, fontsize=8.5)
+        beside = 1 if max(map(len, words)) > LONG else 2
+        figure.legend(legend.legend_handles, words, loc="outside lower center", ncols=beside, fontsize=8.5)
     figure.set_size_inches(NARROW, high * lines)
     return True
 

@@ -1,6 +1,6 @@
 """Figures that lay runs beside runs: a fresh one over its reference band, arms over seeds, what scores are worth.
 
-Inside: `band_curve`, `arm_dots`, `mean_of`, `reliability`, `reliability_curves`, `floor_scatter`, `rank_agreement`, `by_arm`.
+Inside: `band_curve`, `arm_dots`, `averaged`, `reliability`, `reliability_curves`, `floor_scatter`, `rank_agreement`, `by_arm`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ from trial.instruments.confidence import BINS, rank_correlation
 from yolo_core.training.records import Run
 
 Arm = tuple[str, str]
+NOT_RUN = "not run yet"
 MARKS = (("o", BLUE), ("s", ORANGE))  # of the first data set and the second
 
 
@@ -53,9 +54,9 @@ def band_curve(
     return figure
 
 
-def mean_of(runs: Sequence[Run]) -> str:
-    """The mean mAP over the runs of an arm, and how many they are, in words: "0.264 (n = 3)"."""
-    return f"{np.mean([run.metrics['map'] for run in runs]):.3f} (n = {len(runs)})" if runs else "not run yet"
+def averaged(values: Sequence[float], digits: int = 3) -> str:
+    """The mean of a figure over seeds, NaN passed over, and how many they are, ready to print: "0.264 (n = 3)"."""
+    return f"{pd.Series(values).mean():.{digits}f} (n = {len(values)})" if len(values) else NOT_RUN
 
 
 def arm_dots(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from trial.register.claims import Arm
+from yolo_core.experiments import STORY
 from yolo_core.training.config import RunConfig
 
 
@@ -25,7 +26,7 @@ class Kept:
 
 EVERY_RUN, NO_RUN = Kept(), Kept(arms=frozenset())
 FIRST, POCKET = frozenset({0}), frozenset({"pocket"})  # of the run that stands for an arm where a page shows one
-EXP_1, EXP_2_AND_3 = frozenset({("baseline", "compressed")}), frozenset({("focal", "mse"), ("focal", "focal")})
+EXP_1, EXP_2_AND_3 = frozenset({STORY["exp1"]}), frozenset({STORY["exp2"], STORY["exp3"]})
 WATCHED = EXP_2_AND_3 | {("finetune", "frozen-conv"), ("finetune", "two-rates-micro-2")}  # by live_gradients
 BASE, ALIGNED = frozenset({("remedies", "base")}), frozenset({("remedies", "aligned")})
 COMPARED = EXP_1 | BASE | {("focal", "mse"), ("remedies", "all-but-strides")}  # detectors of the page on the remedies

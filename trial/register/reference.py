@@ -119,7 +119,12 @@ def run_all(profile: str, most: int | None = None, workers: int = 1, records: Pa
 def _help(*options: Any) -> None:
     """`_work` in a process beside: what stops it is told as the command's own is, in a sentence."""
     end_with_caller()
-    sys.exit(answer(lambda: _work(*options) * 0))
+
+    def work() -> int:
+        _work(*options)
+        return 0
+
+    sys.exit(answer(work))
 
 
 def _work(profile: str, most: int | None, workers: int, records: Path | None, arms: Sequence[str] | None, speaks: bool = False) -> int:

@@ -5,9 +5,7 @@ Inside: `PUBLISHED`, `table`.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from trial.register.comparisons import Arm, by_arm
+from trial.register.comparisons import Arm, averaged, by_arm
 from yolo_core.training.records import Run
 
 # mAP@.5 on VOC 2012 val, one run each, as the write-up's public code reports it (cited on the page), and the arm that has its options.
@@ -28,10 +26,6 @@ def table(sets: Mapping[str, Sequence[Run]]) -> str:
     head = ["experiment", "published", *(f"{name}, {how}" for name, how in columns)]
     lines = [f"| {' | '.join(head)} |", "|:--" + "|--:" * (len(head) - 1) + "|"]
     for title, (published, arm) in PUBLISHED.items():
-        cells = [_mean([run.metrics[SCORED[how]] for run in runs[name].get(arm, ())]) for name, how in columns]
+        cells = [averaged([run.metrics[SCORED[how]] for run in runs[name].get(arm, ())], 4) for name, how in columns]
         lines.append(f"| {' | '.join([title, f'{published:.4f}', *cells])} |")
     return "\n".join(lines)
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.4f} (n = {len(values)})" if values else "not run yet"

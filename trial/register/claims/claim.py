@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from groundwork.paths import ROOT
+from yolo_core.experiments import STORY
 
 Arm = tuple[str, str]  # experiment, arm
 Metrics = Mapping[str, Any]
@@ -111,4 +112,4 @@ HEAD, ASSIGNMENT, BOXES, SCORE, MOSAIC, REMEDIES = (
     f"notebooks/{name}" for name in ("head", "assignment", "boxes", "score", "mosaic", "remedies")
 )
 BASE, SHORT = ("remedies", "base"), "frozen Lite0, a short training"
-EXP_1, EXP_3, EXP_3_CONV = ("baseline", "compressed"), ("focal", "mse"), ("focal", "mse-conv")
+EXP_1, EXP_3, EXP_3_CONV = STORY["exp1"], STORY["exp3"], ("focal", "mse-conv")
