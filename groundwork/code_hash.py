@@ -10,7 +10,7 @@ The hash is the same on every machine, folder and Python version that parses the
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def modules(*entries: str | Path, root: Path = ROOT, packages: Sequence[str] = P
                 raise InputError(f"{entry}: expected the name of a module of {', '.join(packages)} under {root}; there is no such file.")
             queue.append(entry)
         else:
-            queue += _imports(entry.resolve(), root, packages)
+            queue += _imports(*_as_it_stands(entry.resolve()), root, tuple(packages))
             own = any((root / package.replace(".", "/")).resolve() in entry.resolve().parents for package in packages)
             found |= {entry.resolve()} if own else set()
     seen: set[str] = set()
@@ -49,7 +49,7 @@ def modules(*entries: str | Path, root: Path = ROOT, packages: Sequence[str] = P
         for file in _files(name, root, packages):
             if file not in found:
                 found.add(file)
-                queue += _imports(file, root, packages)
+                queue += _imports(*_as_it_stands(file), root, tuple(packages))
     return found
 
 
@@ -60,8 +60,7 @@ def code_hash(files: Iterable[Path], root: Path = ROOT) -> str:
     """
     digest = hashlib.sha256()
     for name, file in sorted((f.resolve().relative_to(root.resolve()).as_posix(), f) for f in set(files)):
-        stat = file.stat()
-        digest.update(f"{name}\0{_tree_digest(file, stat.st_mtime_ns, stat.st_size)}\n".encode())
+        digest.update(f"{name}\0{_tree_digest(*_as_it_stands(file))}\n".encode())
     return digest.hexdigest()
 
 
@@ -107,26 +106,35 @@ def _inside(name: str, packages: Sequence[str]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
-def _imports(path: Path, root: Path, packages: Sequence[str]) -> Iterator[str]:
-    """Dotted names that a file may import from the packages. `from a import b` yields a and a.b: b may be a module."""
+def _as_it_stands(file: Path) -> tuple[Path, int, int]:
+    """A file with its time and size, so that what is kept of it is not taken for an edited one's."""
+    stat = file.stat()
+    return file, stat.st_mtime_ns, stat.st_size
+
+
+@cache
+def _imports(path: Path, mtime_ns: int, size: int, root: Path, packages: Sequence[str]) -> list[str]:
+    """Dotted names that a file may import from the packages. `from a import b` gives a and a.b: b may be a module."""
     try:
         here = path.resolve().relative_to(root.resolve()).with_suffix("").parts
     except ValueError:
         here = ()
+    found = []
     for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if _inside(alias.name, packages))
+            found += [alias.name for alias in node.names if _inside(alias.name, packages)]
         elif isinstance(node, ast.ImportFrom):
             # one dot is the module's own package, which for __init__.py and for a module alike is its folder
             base = [*here[: len(here) - node.level]] if node.level else []
             base += node.module.split(".") if node.module else []
             names = [".".join(base), *(".".join([*base, alias.name]) for alias in node.names)]
-            yield from (name for name in names if _inside(name, packages))
+            found += [name for name in names if _inside(name, packages)]
+    return found
 
 
 @cache
 def _tree_digest(path: Path, mtime_ns: int, size: int) -> str:
-    """Digest of one file's bare tree; time and size are there so that the cache notices an edit."""
+    """Digest of one file's bare tree."""
     return hashlib.sha256(_dump(_bare(_parse(path))).encode()).hexdigest()
 
 

@@ -19,7 +19,7 @@ from yolo_core.__main__ import main
 from yolo_core.detector import metrics
 from yolo_core.detector.metrics import voc_ap
 from yolo_core.experiments import resolve
-from yolo_core.training import compilation
+from yolo_core.training.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -132,8 +132,10 @@ def test_a_frozen_backbone_read_from_the_cache_does_no_arithmetic(monkeypatch):
     assert counted["ours"][0] == 0 < counted["theirs"][0] and counted["ours"][1] == counted["theirs"][1]
 
 
-def test_of_the_training_rows_ours_decodes_no_picture_after_the_cache_is_made_and_the_plain_loop_each_in_each_pass(unchecked, monkeypatch):
-    monkeypatch.setattr(compilation, "BACKEND", "aot_eager")  # generating code takes minutes, and this is not about speed
+def test_of_the_training_rows_ours_decodes_no_picture_after_the_cache_is_made_and_the_plain_loop_each_in_each_pass(monkeypatch):
+    monkeypatch.setattr(bench_training, "compiled", lambda net: net)  # takes long, and this is not about speed
+    small = {"backbone": "scratch", "width": 0.05, "head": "conv"}
+    monkeypatch.setattr(bench_training, "RunConfig", lambda **asked: RunConfig(**asked | small))
     monkeypatch.setattr(bench_training, "convolution_peak", lambda: 1e9)
     read, opened, getitem = [], [], bench_training.PlainVoc.__getitem__
     monkeypatch.setattr(bench_training.PlainVoc, "__getitem__", lambda self, index: opened.append(index) or getitem(self, index))

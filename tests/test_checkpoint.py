@@ -25,8 +25,9 @@ from yolo_core.training.records import read_run
 from yolo_core.training.step import Training
 
 SMALL = dataclasses.replace(TINY, micro_batch=2, probe_steps=2, score_epochs=1)
-# Lite0 drops whole blocks at random in training: the state of the random numbers matters. It costs eight times as much.
-CONFIG = dataclasses.replace(SMALL, backbone="efficientnet_lite0")
+# Lite0 drops whole blocks at random in training: the state of the random numbers matters. In one piece, since it costs eight times as much
+# and adding its pieces up, which a run checks at its end, would cost most of all.
+CONFIG = dataclasses.replace(SMALL, backbone="efficientnet_lite0", micro_batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +92,14 @@ def test_a_training_broken_off_at_any_step_goes_on_to_the_same_bits(splits, tmp_
 
 
 def test_one_that_drops_blocks_at_random_drops_the_same_however_often_it_was_broken_off(splits, tmp_path, monkeypatch, dropping):
-    """At each of those steps, one after the other."""
-    for step in (1, 2, 3, 5):
+    """In each of its two epochs."""
+    for step in (2, 5):
         with monkeypatch.context() as patch:
             stop_at(patch, step)
             with pytest.raises(Killed):
                 run(splits, tmp_path / "run", CONFIG)
     found = run(splits, tmp_path / "run", CONFIG)
-    assert found.record["times"]["resumed"] == 4
+    assert found.record["times"]["resumed"] == 2
     assert_equal(found, dropping)
 
 

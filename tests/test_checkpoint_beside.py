@@ -65,7 +65,7 @@ def test_torn_checkpoints_of_higher_steps_do_not_cost_those_written_after_going_
 
 
 def test_no_resume_starts_anew_and_leaves_the_checkpoints_of_another_training(tmp_path, monkeypatch):
-    tree, out = write_tree(tmp_path / "tree", train=40, val=2), tmp_path / "run"
+    tree, out = write_tree(tmp_path / "tree", train=20, val=2), tmp_path / "run"
     command = ["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(tree), "--out", str(out)]
     command += ["--checkpoint-seconds", "0"]
     for seed in ("7", "0"):

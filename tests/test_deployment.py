@@ -1,5 +1,6 @@
 """The table of runtimes is measured, every row as often, and names what it measures."""
 
+import pytest
 import torch
 
 from bench import deployment
@@ -8,7 +9,7 @@ from yolo_core.training.config import RunConfig
 
 
 def test_each_detector_has_a_row_under_each_runtime_with_its_file_and_its_time():
-    configs = {"small": RunConfig(head="coupled"), "large": RunConfig(head="compressed")}
+    configs = {"small": RunConfig(width=0.25, head="coupled"), "large": RunConfig(width=0.25, head="compressed")}
     threads = torch.get_num_threads()
     pictures = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
     table = deployment.compare_runtimes({name: (config.detector(), config) for name, config in configs.items()}, pictures, repeats=2)
@@ -16,7 +17,9 @@ def test_each_detector_has_a_row_under_each_runtime_with_its_file_and_its_time()
     assert (table["least"] > 0).all() and table.attrs == {"repeats": 2}
     size = table["file, MiB"].groupby("detector").first()
     millions = table["parameters, M"].groupby("detector").first()
-    assert size["large"] > 100 > size["small"] and millions["large"] > 30 > millions["small"]
+    assert millions["large"] > 4 * millions["small"]
+    for name in configs:
+        assert size[name] == pytest.approx(4 * millions[name] * 1e6 / 2**20, rel=0.1), "four bytes a parameter, and little else"
     assert (table["difference"].astype(float) <= export.TOLERANCE).all()
     assert torch.get_num_threads() == threads
 

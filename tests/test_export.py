@@ -15,8 +15,8 @@ from yolo_core.detector.model import batchnorms
 from yolo_core.training.config import RunConfig
 
 KINDS = {
-    "YOLOv1's cells": RunConfig(head="conv", background="qfl", confidence_bias=-2.0),
-    "points at three strides, with bins": RunConfig(head="decoupled", finest_stride=8, bins=16, score_loss="quality"),
+    "YOLOv1's cells": RunConfig(width=0.25, head="conv", background="qfl", confidence_bias=-2.0),
+    "points at three strides, with bins": RunConfig(width=0.25, head="decoupled", finest_stride=8, bins=16, score_loss="quality"),
 }
 
 

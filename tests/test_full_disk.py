@@ -217,6 +217,7 @@ def test_what_a_disk_refuses_anywhere_else_is_one_sentence_too(command, number, 
 
     monkeypatch.setattr(publish, "execute", lambda *_: {})
     monkeypatch.setattr(publish, "_conclude", lambda *_: None)
+    monkeypatch.setattr(committed, "findings", lambda *_: [])
     monkeypatch.setattr(module, name, refuse)
     assert main(words) == 2
     error = capsys.readouterr().err
@@ -236,7 +237,7 @@ def test_a_canary_without_room_is_a_sentence(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     from trial.register.canary import canary
 
-    monkeypatch.setattr(reference, "check", lambda *_: {"a": str(canary("baseline", "conv", "pocket"))})
+    monkeypatch.setattr(reference, "check", lambda *_: {"a": str(canary("baseline", "conv", "smoke"))})
     experiments.profile_data("smoke", progress=False)
     refused(capsys, ["reference", "--check"])
     assert list(tmp_path.iterdir()) == []

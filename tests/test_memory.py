@@ -17,19 +17,19 @@ RESNET = RunConfig(backbone="resnet18", image_size=224, optimiser="adam")
 @pytest.mark.parametrize(
     ("values", "micro_batch"),
     [
-        ({}, 4),
+        ({}, 2),
         ({"head": "conv", "optimiser": "sgd"}, 2),
-        ({"head": "conv", "optimiser": "adamw", "effective_batch": 4, "micro_batch": 4}, 4),
-        ({"backbone": "scratch", "width": 0.5, "head": "conv"}, 8),
-        ({"freeze_weights": True, "batchnorm": "frozen", "head": "conv"}, 8),
-        ({"checkpoint_activations": True, "head": "conv", "optimiser": "sgd"}, 8),
-        ({"checkpoint_activations": True, "backbone": "scratch", "width": 0.5, "head": "conv"}, 8),
-        ({"checkpoint_activations": True, "backbone": "efficientnet_lite0", "head": "conv"}, 4),
+        ({"head": "conv", "optimiser": "adamw", "effective_batch": 2, "micro_batch": 2}, 2),
+        ({"backbone": "scratch", "width": 0.5, "head": "conv"}, 4),
+        ({"freeze_weights": True, "batchnorm": "frozen", "head": "conv"}, 4),
+        ({"checkpoint_activations": True, "head": "conv", "optimiser": "sgd"}, 2),
+        ({"checkpoint_activations": True, "backbone": "scratch", "width": 0.5, "head": "conv"}, 4),
+        ({"checkpoint_activations": True, "backbone": "efficientnet_lite0", "head": "conv"}, 2),
     ],
 )
-def test_the_predicted_peak_is_what_the_cpu_allocator_holds_within_five_per_cent(values, micro_batch):
+def test_the_predicted_peak_is_what_the_cpu_allocator_holds_within_one_per_cent(values, micro_batch):
     config = RunConfig(**{**RESNET.to_dict(), "micro_batch": micro_batch, **values})
-    assert predict(config, micro_batch).total == pytest.approx(measured(config, micro_batch), rel=0.05)
+    assert predict(config, micro_batch).total == pytest.approx(measured(config, micro_batch), rel=0.01)
 
 
 def test_the_optimiser_state_does_not_shrink_with_the_micro_batch_and_activations_do():
@@ -50,7 +50,7 @@ def test_half_precision_halves_most_of_the_activations():
 
 
 def test_checkpointing_frees_activations_and_is_a_lever():
-    config = RunConfig(**{**RESNET.to_dict(), "head": "conv", "effective_batch": 8, "micro_batch": 8})
+    config = RunConfig(**{**RESNET.to_dict(), "head": "conv", "effective_batch": 2, "micro_batch": 2})
     kept, again = (predict(replace(config, checkpoint_activations=on)) for on in (False, True))
     assert again.parts["activations"] < kept.parts["activations"] / 2
     assert all(again.parts[part] == kept.parts[part] for part in ("weights", "optimiser"))
@@ -62,6 +62,18 @@ def test_the_plan_takes_the_largest_micro_batch_that_fits():
     assert found.micro_batch is not None and found.accumulate == -(-16 // found.micro_batch)
     assert [found.fits(micro) for micro in sorted(found.peaks)] == sorted((found.fits(m) for m in found.peaks), reverse=True)
     assert found.peaks[found.micro_batch].total / GIB <= 1.7 - RESERVE_GIB
+
+
+def test_a_plan_looks_no_further_than_the_first_micro_batch_that_does_not_fit_and_the_whole(monkeypatch):
+    asked = []
+
+    def a_gib_a_picture(config, micro_batch):
+        asked.append(micro_batch)
+        return memory.Peak(dict.fromkeys(memory.PARTS.values(), 0) | {"activations": micro_batch * GIB})
+
+    monkeypatch.setattr(memory, "predict", a_gib_a_picture)
+    found = plan(RunConfig(**{**RESNET.to_dict(), "effective_batch": 10**6, "micro_batch": 10**6}), 5 + RESERVE_GIB)
+    assert asked == [1, 2, 4, 8, 10**6] and list(found.peaks) == asked and found.micro_batch == 4
 
 
 def test_a_budget_below_the_weights_and_their_state_is_refused_with_what_would_help():
@@ -95,6 +107,7 @@ def test_a_plan_predicts_each_micro_batch_once_and_takes_no_memory_for_it(capsys
     """Which is why it takes seconds: no tensor of the net, of a picture or of an optimiser is ever made."""
     asked = []
     monkeypatch.setattr(memory, "predict", lambda config, micro: asked.append(micro) or predict(config, micro))
+    memory._predict.cache_clear()
     with _allocations() as totals:
         assert main(["plan", "--vram-gib", "6", "--json"]) == 0
     assert asked == [1, 2, 4, 8, 16]

@@ -88,19 +88,16 @@ def test_what_a_command_says_of_nothing_found_is_json(command, tree, blind, tmp_
 
 def test_claims_judge_a_record_of_nulls_as_one_of_nan(blind, tmp_path):
     """As three seeds of each arm of each claim, once as written before and once as now."""
-    metrics = read_run(blind).metrics
+    records = []
+    for form in (dumps, json.dumps):
+        folder = write_run(tmp_path / form.__module__, read_run(blind).record, {}, {}).folder
+        (folder / "record.json").write_text(form(read_run(blind).record))
+        records.append(read_run(folder).record)
     for claim in CLAIMS:
         found = []
-        for form in (dumps, json.dumps):
-            runs = []
-            for experiment, arm in dict.fromkeys(claim.arms):
-                for seed in range(3):
-                    record = read_run(blind).record | {"metrics": metrics}
-                    record["config"] = record["config"] | {"experiment": experiment, "arm": arm, "seed": seed}
-                    folder = write_run(tmp_path / "run", record, {}, {}).folder
-                    (folder / "record.json").write_text(form(record))
-                    runs.append(read_run(folder).record)
-            found.append(verdicts.judge(claim, runs))
+        for record in records:
+            jobs = [{"experiment": name, "arm": arm, "seed": seed} for name, arm in dict.fromkeys(claim.arms) for seed in range(3)]
+            found.append(verdicts.judge(claim, [record | {"config": record["config"] | job} for job in jobs]))
         assert dumps(found[0].to_dict()) == dumps(found[1].to_dict())
         assert found[0].verdict == "INCONCLUSIVE" or math.isfinite(found[0].effect)
 

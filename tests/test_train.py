@@ -55,6 +55,12 @@ def test_the_record_says_what_ran_on_what_and_how_it_scored(tiny_run):
     assert read_run(tiny_run.folder).config == TINY
 
 
+def test_a_configuration_is_parsed_once_however_often_it_is_asked_for(tiny_run):
+    """The pages of a book that is read ask some hundred thousand times."""
+    found = read_run(tiny_run.folder)
+    assert found.config is found.config
+
+
 def test_two_runs_of_one_seed_are_equal_bit_for_bit_host_and_times_aside(tiny_run, splits, tmp_path):
     again = run(TINY, splits, tmp_path / "again")
     for key in set(tiny_run.record) - {"host", "times"}:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from card.report import DEVICE, Report
-from card.steps import first_steps
+from card.steps import first_steps, scenes
 from torch import Tensor
 
 from trial.register import canary
@@ -144,9 +144,10 @@ def kept(data: VocData) -> dict[str, Any]:
 
 
 def correctness_part(report: Report) -> None:
-    data, few = experiments.profile_data("smoke", progress=False), 12 if report.rehearse else 60
+    data, few = scenes(report.rehearse), 12 if report.rehearse else 60
     arms = [("baseline", "conv")] if report.rehearse else [("baseline", "conv"), ("focal", "mse-conv"), ("remedies", "all")]
-    configs = {arm: replace(experiments.resolve(*arm, "smoke"), probe_steps=0, **PLAIN) for arm in arms}
+    changes = PLAIN | {"probe_steps": 0} | ({"width": 0.1} if report.rehearse else {})
+    configs = {arm: replace(experiments.resolve(*arm, "smoke"), **changes) for arm in arms}
     config = replace(configs[arms[0]], width=0.1 if report.rehearse else 1.0)
     checks: Mapping[str, Callable[[], dict]] = {
         **{f"{'/'.join(arm)} as on the CPU": partial(as_on_the_cpu, configs[arm], data[0]) for arm in arms},

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from card.report import DEVICE, Report
-from card.steps import epoch_of, noise, training, wait
+from card.steps import epoch_of, noise, scenes, training, wait
 
 from bench.contest import contest
 from trial.planner import cost
@@ -95,7 +95,7 @@ def loops(report: Report) -> None:
 def waiting(report: Report) -> None:
     """The share of a training that waits for its data: from the disk's cache, and from the device."""
     config = replace(experiments.resolve("baseline", "conv", "smoke"), probe_steps=0)
-    (data, _), found = experiments.profile_data("smoke", progress=False), {}
+    (data, _), found = scenes(report.rehearse), {}
     for where, split in {"from the cache": data, "kept on the device": data.held_on(DEVICE)}.items():
         run, waited = training(config, steps=10**6), 0.0
         epoch_of(run, split, 0)
@@ -112,7 +112,7 @@ def arms(report: Report) -> None:
     """Pictures a second of every arm, drawn as its training draws them: pocket's, which are the photographs' as well. Arms that differ in
     what costs nothing are timed once."""
     keys = (*cost.NET, "effective_batch", "micro_batch", "augment", "mosaic", "assign", "box_loss", "background")
-    (data, _), timed, found = experiments.profile_data("smoke", progress=False), {}, {}
+    (data, _), timed, found = scenes(report.rehearse), {}, {}
     wanted = [("focal", "mse-conv")] if report.rehearse else list(dict.fromkeys(job[:2] for job in reference.jobs()))
     for arm in wanted:
         config = experiments.resolve(*arm, "pocket")

@@ -1,6 +1,6 @@
 """Steps of a real training on a chosen device.
 
-Inside: `training`, `first_steps`, `epoch_of`, `noise` (pictures), `wait`.
+Inside: `scenes`, `noise` (pictures), `training`, `first_steps`, `epoch_of`, `wait`.
 """
 
 import time
@@ -8,15 +8,22 @@ from itertools import islice
 
 import torch
 from card.report import DEVICE
-from lightning_fabric import Fabric
 from torch import Tensor
 
+from groundwork.fabric import Fabric
 from trial.register import canary
 from trial.watch import Instruments
+from yolo_core import experiments
 from yolo_core.data.voc import VocData, loader
 from yolo_core.training.config import RunConfig
 from yolo_core.training.step import Training
 from yolo_core.training.train import make_fabric
+
+
+def scenes(rehearse: bool) -> tuple[VocData, VocData]:
+    """The smoke profile's pictures to train on and to score; in a rehearsal two batches of them and one."""
+    train, val = experiments.profile_data("smoke", progress=False)
+    return (train.sample(32), val.sample(16)) if rehearse else (train, val)
 
 
 def wait() -> None:

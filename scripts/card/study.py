@@ -13,7 +13,7 @@ from pathlib import Path
 import pack_for_a_card
 import torch
 from card.report import DEVICE, Report
-from card.steps import epoch_of, training
+from card.steps import epoch_of, scenes, training
 
 from book.press.side_by_side import side_by_side
 from groundwork.paths import data_folder
@@ -41,7 +41,7 @@ def _steps(config: RunConfig, data: VocData, seconds: float, name: str, together
 def processes_part(report: Report) -> None:
     """Steps a second of several trainings side by side on one card, and how many of them pay."""
     config = replace(experiments.resolve("baseline", "compressed", "smoke" if report.rehearse else "pocket"), probe_steps=0)
-    (data, _), found = experiments.profile_data("smoke", progress=False), {}
+    (data, _), found = scenes(report.rehearse), {}
     seconds = 0.5 if report.rehearse else 5.0
     for together in (2,) if report.rehearse else (1, 4, 8, 12):
         with tempfile.TemporaryDirectory() as folder:

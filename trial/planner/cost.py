@@ -2,7 +2,7 @@
 
 Inside: `Machine`, `MACHINES` (what the sheets say), `Work`, `count` (what the real model asks for), `Assumed`, `ASSUMED` (what neither
 says), `spread` and `in_words` (a range, and how it is printed), `Step`, `step`, `all_reduce`, `rate`, `efficiency`, `break_even`,
-`most_processes`, `held` (memory).
+`most_processes`.
 
 FLOPs are counted while the real model runs forward and backward on tensors that are faked; bytes follow from its weights; speeds are a
 vendor's sheet. What is left is assumed, as the two ends of a range, and every answer is the range over all of their combinations.
@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from groundwork.errors import InputError
-from trial.planner.memory import GIB, predict
+from trial.planner.memory import NET
 from yolo_core.training.config import RunConfig
 
 
@@ -108,10 +108,6 @@ class Work:
         return self.forward + self.backward
 
 
-NET = (
-    *("image_size", "backbone", "width", "head", "finest_stride", "bins"),
-    *("freeze_weights", "batchnorm", "cache_features", "optimiser"),
-)
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}  # of each weight, in float32
 
 
@@ -138,17 +134,6 @@ def _count(config: RunConfig) -> Work:
         weights = sum(map(_bytes, detector.state_dict().values()))
     moments = MOMENTS[config.optimiser] * gradient
     return Work(forward.get_total_flops(), backward.get_total_flops(), once, size, weights, gradient, moments)
-
-
-def held(config: RunConfig) -> float:
-    """GiB at the peak of a step, predicted by the memory planner: a lower bound for a GPU."""
-    keys = (*NET, "precision", "effective_batch", "micro_batch")
-    return _held(RunConfig(**{key: getattr(config, key) for key in keys}))
-
-
-@cache
-def _held(config: RunConfig) -> float:
-    return predict(config).total / GIB
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -16,7 +16,8 @@ from pathlib import Path
 from groundwork.checkpoint import KEPT
 from groundwork.errors import InputError
 from groundwork.paths import cache_folder, data_folder
-from trial.planner.cost import MACHINES, Assumed, Machine, count, held, in_words, spread, step
+from trial.planner.cost import MACHINES, Assumed, Machine, count, in_words, spread, step
+from trial.planner.memory import GIB, predict
 from voc_tree.photographs import ARCHIVES
 from voc_tree.tree import BASE
 from yolo_core.experiments import PROFILES, resolve
@@ -145,7 +146,7 @@ def table(profile: str, rows: Mapping[str, tuple[str, str]], machine: Machine = 
             "batch": f"{math.ceil(config.effective_batch / config.micro_batch)} x {config.micro_batch}",
             "rate": f"{config.optimiser} {config.lr:g}" + ("" if config.backbone_lr is None else f", backbone {config.backbone_lr:g}"),
             "epochs": config.epochs,
-            "peak, GiB": f"{held(config):.1f}",
+            "peak, GiB": f"{predict(config).total / GIB:.1f}",
             "hours": in_words(*(end / 3600 for end in seconds)),
         }
         lines = lines or [f"| {' | '.join(cells)} |", "|:--" * len(cells) + "|"]

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,6 +28,11 @@ from yolo_core.training.step import make_optimiser
 
 MIB, GIB = 2**20, 2**30
 RESERVE_GIB = 0.7
+# What of a configuration decides its weights, its shapes and what learns.
+NET = (
+    *("image_size", "backbone", "width", "head", "finest_stride", "bins"),
+    *("freeze_weights", "batchnorm", "cache_features", "optimiser"),
+)
 # MemTracker's names for the parts, and ours.
 PARTS = {
     "Parameter": "weights",
@@ -62,8 +68,16 @@ def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
     effective batch takes several micro-batches, the second step is of two, because the second finds the first one's gradients.
     """
     micro = micro_batch or config.micro_batch
+    whole = 2 * micro if micro < config.effective_batch else micro
+    asked = {key: getattr(config, key) for key in (*NET, "precision", "checkpoint_activations")}
+    return _predict(RunConfig(**asked, micro_batch=micro, effective_batch=whole))
+
+
+@cache
+def _predict(config: RunConfig) -> Peak:
+    micro = config.micro_batch
     with FakeTensorMode():
-        detector = replace(config, weights=None).detector().train()
+        detector = config.detector().train()
         optimiser = make_optimiser(detector, config)
         _frozen_as_buffers(detector)
         images = torch.zeros(micro, 3, config.image_size, config.image_size)
@@ -192,14 +206,13 @@ class Plan:
 
 
 def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
-    """The predicted peak of every micro-batch that is a power of two, and of the whole batch.
+    """The predicted peak of the micro-batches that are powers of two, up to the first that does not fit, and of the whole batch.
 
     InputError for a budget that weights, gradients and optimiser state alone overstep: no micro-batch mends that.
     """
     if not budget_gib > 0:
         raise InputError(f"--vram-gib must be above 0; got {budget_gib:g}")
     whole = config.effective_batch
-    micros = sorted({2**k for k in range(whole.bit_length()) if 2**k <= whole} | {whole})
     peaks = {1: predict(config, 1)}
     fixed = sum(peaks[1].parts[part] for part in ("weights", "gradients", "optimiser")) / GIB
     if fixed > budget_gib:
@@ -207,8 +220,13 @@ def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
             f"--vram-gib {budget_gib:g}: weights, gradients and optimiser state alone take {fixed:.2f} GiB, whatever the micro-batch; "
             "use the compressed or the convolutional head, a frozen backbone, or SGD"
         )
-    peaks |= {micro: predict(config, micro) for micro in micros[1:]}
-    return Plan(config, budget_gib, peaks, _levers(config, peaks[whole]) if levers else {})
+    found, micro = Plan(config, budget_gib, peaks, {}), 1
+    while found.fits(micro) and 2 * micro <= whole:
+        micro *= 2
+        peaks[micro] = predict(config, micro)
+    if whole not in peaks:
+        peaks[whole] = predict(config, whole)
+    return replace(found, levers=_levers(config, peaks[whole]) if levers else {})
 
 
 def fitting(config: RunConfig) -> int:

@@ -8,7 +8,8 @@ gradients divided by it before anybody reads them; a step in which they overflow
 """
 
 import torch
-from lightning_fabric.plugins import MixedPrecision, Precision
+
+from groundwork.fabric import MixedPrecision, Precision
 
 
 class Mixed(MixedPrecision):

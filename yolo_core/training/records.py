@@ -11,6 +11,7 @@ who reads a record alone need not wait for them.
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,7 @@ SCHEMA = 1
 PARTS = {"key": str, "config": dict, "data": dict, "code": str, "metrics": dict}
 GROUPS = frozenset({"cuts", "per_class", "resampled"})
 COUNTS = frozenset({"true", "false", "images", "objects"})
-SHARES = frozenset(
-    {"map", "map_11point", "map_class_agnostic", "map_class_agnostic_nms", "map_as_released", "ceiling", "recall", "precision"}
-)
+SHARES = frozenset("map map_11point map_class_agnostic map_class_agnostic_nms map_as_released ceiling recall precision".split())
 COLUMNS = {"curves": {"step", "epoch", "gradient_norm"}, "epochs": {"epoch", "step", "map"}, "scores": {"score"}}  # at least
 
 
@@ -39,7 +38,7 @@ class Run:
     folder: Path
     record: dict[str, Any]
 
-    @property
+    @cached_property
     def config(self) -> RunConfig:
         return config_from_dict(self.record["config"], str(self.folder / "record.json"))
 

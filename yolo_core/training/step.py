@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from groundwork.errors import InputError
+from groundwork.fabric import Fabric
 from yolo_core.training.compilation import compiled, explained
 from yolo_core.training.config import RunConfig
 from yolo_core.training.observer import Observer

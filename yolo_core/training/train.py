@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 from groundwork.checkpoint import Checkpoints, beside
 from groundwork.environment import environment
 from groundwork.errors import InputError
+from groundwork.fabric import Fabric
 from yolo_core.data.augment import Augmented, Mosaic
 from yolo_core.data.voc import Loader, VocData, loader
 from yolo_core.training.calibration import recompute
