@@ -73,6 +73,12 @@ def test_the_register_and_a_configuration_are_read_without_torch():
     assert done.stdout.strip() == "False"
 
 
+def test_fabric_comes_without_torchmetrics_and_scipy_and_takes_them_from_nobody():
+    code = "import importlib.util, sys, groundwork.fabric; print('scipy' in sys.modules, importlib.util.find_spec('torchmetrics') is None)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"
+
+
 def test_yolo_core_is_read_in_an_afternoon():
     assert sum(len(f.read_text(encoding="utf-8").splitlines()) for f, p in FILES.items() if p == "yolo_core") <= LINES
 
