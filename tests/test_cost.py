@@ -11,7 +11,7 @@ from torchvision.models import ResNet18_Weights
 from groundwork.errors import InputError
 from trial.planner import cost
 from trial.planner.cost import Assumed, Machine, Work, all_reduce, break_even, count, efficiency, most_processes, rate, spread, step
-from trial.planner.memory import RESERVE_GIB
+from trial.planner.memory import GIB, RESERVE_GIB, predict
 from yolo_core.experiments import EXPERIMENTS, resolve
 from yolo_core.training.config import RunConfig
 
@@ -164,7 +164,7 @@ def test_the_micro_batches_of_the_card_fit_it_by_the_planner():
     configs = [resolve(name, arm, "rtx2060") for name, trial in EXPERIMENTS.items() for arm in trial.arms]
     largest = max(config.micro_batch for config in configs)
     learning = [c for c in configs if not c.freeze_weights and c.optimiser == "adamw"]
-    held = {(c.backbone, c.head): cost.held(c) for c in learning if c.micro_batch == largest}
+    held = {(c.backbone, c.head): predict(c).total / GIB for c in learning if c.micro_batch == largest}
     assert {(c.backbone, c.head) for c in configs if c.head != "coupled"} == set(held)
     assert max(held.values()) <= cost.MACHINES["RTX 2060"].memory_gib - RESERVE_GIB
     assert max(held.values()) > 4, "the full head is nearly as large as the card"
