@@ -31,13 +31,14 @@ def modules(*entries: str | Path, root: Path = ROOT, packages: Sequence[str] = P
     """
     found: set[Path] = set()
     queue: list[str] = []
+    packages = tuple(packages)  # hashed, for what is kept of a file
     for entry in entries:
         if isinstance(entry, str):
             if not _files(entry, root, packages):
                 raise InputError(f"{entry}: expected the name of a module of {', '.join(packages)} under {root}; there is no such file.")
             queue.append(entry)
         else:
-            queue += _imports(*_as_it_stands(entry.resolve()), root, tuple(packages))
+            queue += _imports(*_as_it_stands(entry.resolve()), root, packages)
             own = any((root / package.replace(".", "/")).resolve() in entry.resolve().parents for package in packages)
             found |= {entry.resolve()} if own else set()
     seen: set[str] = set()
@@ -49,7 +50,7 @@ def modules(*entries: str | Path, root: Path = ROOT, packages: Sequence[str] = P
         for file in _files(name, root, packages):
             if file not in found:
                 found.add(file)
-                queue += _imports(*_as_it_stands(file), root, tuple(packages))
+                queue += _imports(*_as_it_stands(file), root, packages)
     return found
 
 
@@ -113,7 +114,7 @@ def _as_it_stands(file: Path) -> tuple[Path, int, int]:
 
 
 @cache
-def _imports(path: Path, mtime_ns: int, size: int, root: Path, packages: Sequence[str]) -> list[str]:
+def _imports(path: Path, mtime_ns: int, size: int, root: Path, packages: tuple[str, ...]) -> list[str]:
     """Dotted names that a file may import from the packages. `from a import b` gives a and a.b: b may be a module."""
     try:
         here = path.resolve().relative_to(root.resolve()).with_suffix("").parts

@@ -257,7 +257,7 @@ def test_the_canary_sings_the_same_twice_and_otherwise_for_another_loss():
 def test_a_detector_at_points_has_a_canary_of_all_its_terms(arm, monkeypatch):
     monkeypatch.setattr("trial.register.canary.STEPS", 4)
     found, other = (canary("remedies", one, "pocket") for one in (arm, "quality"))
-    assert len(found["losses"]) == len(other["losses"]) and all(loss > 0 for loss in found["losses"])
+    assert len(found["losses"]) == len(other["losses"]) == 4 and all(loss > 0 for loss in found["losses"])
     assert compare(found, other) == "changed"
 
 

@@ -88,10 +88,10 @@ def test_what_a_command_says_of_nothing_found_is_json(command, tree, blind, tmp_
 
 def test_claims_judge_a_record_of_nulls_as_one_of_nan(blind, tmp_path):
     """As three seeds of each arm of each claim, once as written before and once as now."""
-    records = []
+    whole, records = read_run(blind).record, []
     for form in (dumps, json.dumps):
-        folder = write_run(tmp_path / form.__module__, read_run(blind).record, {}, {}).folder
-        (folder / "record.json").write_text(form(read_run(blind).record))
+        folder = write_run(tmp_path / form.__module__, whole, {}, {}).folder
+        (folder / "record.json").write_text(form(whole))
         records.append(read_run(folder).record)
     for claim in CLAIMS:
         found = []

@@ -148,7 +148,7 @@ def correctness_part(report: Report) -> None:
     arms = [("baseline", "conv")] if report.rehearse else [("baseline", "conv"), ("focal", "mse-conv"), ("remedies", "all")]
     changes = PLAIN | {"probe_steps": 0} | ({"width": 0.1} if report.rehearse else {})
     configs = {arm: replace(experiments.resolve(*arm, "smoke"), **changes) for arm in arms}
-    config = replace(configs[arms[0]], width=0.1 if report.rehearse else 1.0)
+    config = configs[arms[0]] if report.rehearse else replace(configs[arms[0]], width=1.0)
     checks: Mapping[str, Callable[[], dict]] = {
         **{f"{'/'.join(arm)} as on the CPU": partial(as_on_the_cpu, configs[arm], data[0]) for arm in arms},
         "16-mixed trains": partial(trains, config, data, "16-mixed", few),

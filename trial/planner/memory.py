@@ -69,7 +69,7 @@ def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
     """
     micro = micro_batch or config.micro_batch
     whole = 2 * micro if micro < config.effective_batch else micro
-    asked = {key: getattr(config, key) for key in (*NET, "precision", "checkpoint_activations")}
+    asked = {key: getattr(config, key) for key in (*NET, "dropout", "precision", "checkpoint_activations")}
     return _predict(RunConfig(**asked, micro_batch=micro, effective_batch=whole))
 
 
