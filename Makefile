@@ -5,6 +5,8 @@ VENV    ?= .venv
 WORKERS ?= 2
 LIMIT   ?= 560
 MINE    ?= my-exercises
+# Containers often forbid it; every process of a build and of the tests would then compile the code anew.
+export PYTHONDONTWRITEBYTECODE :=
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
 NEW     := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON  ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \

@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 
+import evidence
 import numpy as np
 import pytest
 from scipy import stats
@@ -25,6 +26,7 @@ from trial.register.verdicts import (
     judge,
     register,
 )
+from yolo_core import experiments
 from yolo_core.experiments import resolve
 
 HALF = Claim("X", "rival", "a sentence", "a prediction", (("e", "a"), ("e", "b")), lambda a, b: a["map"] / b["map"], 0.5, True, "page")
@@ -270,8 +272,8 @@ def test_an_effect_of_other_figures_than_map_has_no_interval_over_images():
     assert finding.effect == pytest.approx(0.2) and finding.over_images is None
 
 
-STORED = {profile: [run.record for run in committed.stored(profile)] for profile in committed.JUDGED}
-DECIDED = [(profile, f.claim.id) for profile, some in STORED.items() for f in register(some) if f.verdict != "INCONCLUSIVE"]
+STORED = {profile: [run.record for run in evidence.stored(profile)] for profile in committed.JUDGED}
+DECIDED = [(profile, f.claim.id) for profile in STORED for f in evidence.findings(profile) if f.verdict != "INCONCLUSIVE"]
 
 
 @pytest.mark.parametrize(("profile", "claim_id"), DECIDED)
@@ -284,25 +286,26 @@ def test_a_committed_verdict_turns_inconclusive_when_a_seed_is_taken_away(profil
         for r in STORED[profile]
         if (r["config"]["experiment"], r["config"]["arm"]) != arm or r["config"]["seed"] in sorted(seeds)[: MIN_SEEDS - 1]
     ]
-    assert judge(claim, kept).verdict == "INCONCLUSIVE"
+    assert judge(claim, kept, experiments.profile_of(profile).data[0]).verdict == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize(("profile", "claim_id"), DECIDED)
 def test_a_committed_verdict_follows_its_effect_and_nothing_else(profile, claim_id):
     """The same records under a threshold on the other side of the interval: the verdict flips."""
     claim = next(c for c in CLAIMS if c.id == claim_id)
-    finding = judge(claim, STORED[profile])
+    data = experiments.profile_of(profile).data[0]
+    finding = judge(claim, STORED[profile], data)
     low, high = finding.interval
     beyond = high + 1 if low > claim.threshold else low - 1
-    flipped = judge(Claim(**{**vars(claim), "threshold": beyond, "upper": None}), STORED[profile]).verdict
-    straight = judge(Claim(**{**vars(claim), "upper": None}), STORED[profile]).verdict
+    flipped = judge(Claim(**{**vars(claim), "threshold": beyond, "upper": None}), STORED[profile], data).verdict
+    straight = judge(Claim(**{**vars(claim), "upper": None}), STORED[profile], data).verdict
     assert {flipped, straight} == {"HOLDS", "FAILS"}
 
 
 @pytest.mark.parametrize("profile", committed.JUDGED)
 def test_anybody_can_recompute_two_verdicts_from_the_records_in_a_dozen_lines(profile):
     """C1, recall below 0.5, and C2c, a ratio of mAPs below 0.5, by json, numpy and Student's quantile alone."""
-    found = {f.claim.id: f for f in committed.findings(profile)}
+    found = {f.claim.id: f for f in evidence.findings(profile)}
     of = {f.parent.name: json.loads(f.read_text())["metrics"] for f in (committed.FOLDER / profile).glob("*/record.json")}
     recall = {s: of.get(f"baseline-compressed-{s}", {}).get("cuts", {}).get("0.05", {}).get("recall") for s in range(20)}
     maps = {s: [of.get(f"focal-{arm}-{s}", {}).get("map") for arm in ("focal", "mse")] for s in range(20)}

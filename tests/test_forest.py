@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import evidence
 import pytest
 from matplotlib.colors import to_hex
 
@@ -17,8 +18,8 @@ from trial.register.claims import CLAIMS
 from trial.register.verdicts import judge, least_seeds, register
 from yolo_core.__main__ import main
 
-COMMITTED = [finding for profile in committed.JUDGED for finding in committed.findings(profile)]
-STORED = [run.record for run in committed.stored("pocket")]
+COMMITTED = [finding for profile in committed.JUDGED for finding in evidence.findings(profile)]
+STORED = [run.record for run in evidence.stored("pocket")]
 # As it will be: the same records once more, under the name of the other data set.
 WHOLE = [*register(STORED), *register(STORED, "photographs (of three sets)")]
 OF = {claim.id: claim for claim in CLAIMS}

@@ -18,20 +18,24 @@ ROOT = Path(__file__).resolve().parents[1]
 MAIN = """
 import os, sys, time
 from pathlib import Path
-from emojivoc import emoji
-from trial.register import reference
-from yolo_core.__main__ import main
 
 def at_work(*_, **__):
     Path(sys.argv[1], str(os.getpid())).touch()
     time.sleep(600)
 
-emoji._write = reference._work = at_work
-reference.experiments.prepare_data = lambda profile: None
+if sys.argv[3] == "data emoji":
+    from emojivoc import emoji
+    emoji._write = at_work
+else:
+    from trial.register import reference
+    from yolo_core.__main__ import main
+    reference._work = at_work
+    reference.experiments.prepare_data = lambda profile: None
 if __name__ == "__main__":
-    calls = {"data emoji": lambda: emoji.generate(Path(sys.argv[2]), 1000, 1, workers=2)}
-    calls["reference"] = lambda: sys.exit(main(["reference", "--profile", "smoke", "--workers", "3", "--records", sys.argv[2]]))
-    calls[sys.argv[3]]()
+    if sys.argv[3] == "data emoji":
+        emoji.generate(Path(sys.argv[2]), 1000, 1, workers=2)
+    else:
+        sys.exit(main(["reference", "--profile", "smoke", "--workers", "3", "--records", sys.argv[2]]))
 """
 
 

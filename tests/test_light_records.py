@@ -4,6 +4,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import evidence
 import numpy as np
 import pandas as pd
 import pytest
@@ -179,7 +180,7 @@ def test_a_committed_record_holds_no_table_that_nothing_reads():
 
 def test_what_pages_read_of_stored_runs_is_there():
     """The loss curves, the replay, the order of the scores, the conflict and the curves by epoch, of the runs that the pages name."""
-    runs = comparisons.by_arm(committed.stored("pocket"))
+    runs = comparisons.by_arm(evidence.stored("pocket"))
     for name, arm, table in (
         *(("baseline", "compressed", "curves"), ("focal", "mse", "cells"), ("focal", "focal", "cells")),
         *(("finetune", "frozen-conv", "cells"), ("finetune", "two-rates-micro-2", "cells")),

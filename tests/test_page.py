@@ -1,5 +1,6 @@
 """What every page shares: the runs of both data sets, their means in words, and photographs only where they may be shown."""
 
+import evidence
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,7 +72,7 @@ def test_photographs_are_shown_from_the_readers_disk_and_not_where_they_are_forb
 
 def test_below_the_dots_stand_the_arms_with_the_highest_and_the_lowest_mean():
     arms = {"one": ("focal", "mse"), "two": ("focal", "focal"), "three": ("focal", "none")}
-    stored = committed.stored("pocket")
+    stored = evidence.stored("pocket")
     said = conclusions.extremes(arms, {"EmojiVOC": stored, "photographs": []}, {"mAP": lambda m: m["map"]})
     means = {name: np.mean([r.metrics["map"] for r in by_arm(stored)[arm]]) for name, arm in arms.items() if arm in by_arm(stored)}
     most, least = max(means, key=means.get), min(means, key=means.get)
@@ -87,7 +88,7 @@ def test_the_largest_step_of_a_road_passes_over_what_has_not_run():
 
 
 def test_overconfidence_is_the_mean_score_less_the_share_that_is_true():
-    runs = by_arm(committed.stored("pocket"))["focal", "mse"][:2]
+    runs = by_arm(evidence.stored("pocket"))["focal", "mse"][:2]
     found = [run.metrics["reliability"] for run in runs]
     score, true, count = (sum(map(np.sum, (f[key] for f in found))) for key in ("score_sum", "true", "detections"))
     assert conclusions.overconfidence(runs) == f"{score / count - true / count:+.2f}"

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import evidence
 import pytest
 
 from trial.figures import figures
@@ -213,7 +214,7 @@ def test_the_pictures_say_where_they_alone_would_leave_a_verdict_open():
 
 
 def test_what_the_pages_name_of_the_register_is_there():
-    found = [finding for profile in committed.JUDGED for finding in committed.findings(profile)]
+    found = [finding for profile in committed.JUDGED for finding in evidence.findings(profile)]
     there = {
         "claims": register_page.numbers(found, register([]), {}) | {"forest": "", "released": "", "cards": "", "four": "", "length": ""},
         "verdicts": summary(found),
