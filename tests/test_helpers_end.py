@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAIN = """
 import os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 
 def at_work(*_, **__):
     Path(sys.argv[1], str(os.getpid())).touch()
@@ -26,6 +27,9 @@ def at_work(*_, **__):
 if sys.argv[3] == "data emoji":
     from emojivoc import emoji
     emoji._write = at_work
+elif sys.argv[3] == "book":
+    sys.modules["jupyter_book.cli.main"] = SimpleNamespace(main=at_work)
+    from book.press import publish
 else:
     from trial.register import reference
     from yolo_core.__main__ import main
@@ -34,9 +38,15 @@ else:
 if __name__ == "__main__":
     if sys.argv[3] == "data emoji":
         emoji.generate(Path(sys.argv[2]), 1000, 1, workers=2)
+    elif sys.argv[3] == "book":
+        Path(sys.argv[2], "src").mkdir(parents=True)
+        publish._html(Path(sys.argv[2]))
     else:
         sys.exit(main(["reference", "--profile", "smoke", "--workers", "3", "--records", sys.argv[2]]))
 """
+
+
+HELPERS = {"data emoji": 2, "book": 1, "reference": 2}  # at the least
 
 
 def stopped(tmp_path, command, stop):
@@ -50,7 +60,7 @@ def stopped(tmp_path, command, stop):
     with subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, **options) as process:
         try:
             until = time.monotonic() + 300
-            while len(helpers := {int(file.name) for file in pids.iterdir()} - {process.pid}) < 2:
+            while len(helpers := {int(file.name) for file in pids.iterdir()} - {process.pid}) < HELPERS[command]:
                 assert time.monotonic() < until and process.poll() is None
                 time.sleep(0.05)
             stop(process)
@@ -61,7 +71,7 @@ def stopped(tmp_path, command, stop):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("command", ["data emoji", "reference"])
+@pytest.mark.parametrize("command", ["data emoji", "book", "reference"])
 def test_no_helper_outlives_a_command_that_is_stopped(command, how, tmp_path):
     _, helpers, _ = stopped(tmp_path, command, lambda process: process.send_signal(how))
     try:

@@ -1,10 +1,12 @@
 """The book's driver on a small book: what runs again, what is kept when something fails, and how numbers reach the pages."""
 
 import json
+import os
 import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -88,7 +90,7 @@ def test_numbers_reach_pages_and_a_second_build_does_nothing(built, monkeypatch,
     assert (index.parent / "plotly.min.js").exists() and (index.parent / "mathjax/tex-svg-full.js").exists()
     assert [file.name for file in (book / "notebooks").iterdir()] == ["page.ipynb"], "products stay out of the sources"
     monkeypatch.setattr("book.press.execute.side_by_side", lambda *_: pytest.fail("the notebook ran again"))
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("the pages were built again"))
+    monkeypatch.setattr(publish, "side_by_side", lambda *_: pytest.fail("the pages were built again"))
     capsys.readouterr()
     assert build(book) == index and capsys.readouterr().out == ""
 
@@ -115,6 +117,15 @@ def test_a_missing_number_fails_the_build_and_keeps_the_earlier_pages(built):
     with pytest.raises(publish.PublishError, match=r"book/story\.md:3: WARNING.*nothing"):
         build(book)
     assert index.parent.joinpath("book/story.html").read_bytes() == before
+
+
+def test_a_sphinx_that_ends_without_a_word_is_told_and_the_earlier_pages_stay(built, monkeypatch):
+    before = (built / "_build/smoke/html/book/story.html").read_bytes()
+    (built / "book/story.md").write_text(STORY + "\nMore.\n")
+    monkeypatch.setattr(publish, "partial", lambda *_: partial(os._exit, 9))
+    with pytest.raises(publish.PublishError, match=r"sphinx\.log\.\nits process ended early, with exit status 9"):
+        build(built)
+    assert (built / "_build/smoke/html/book/story.html").read_bytes() == before
 
 
 def test_a_failing_cell_is_told_in_a_sentence_and_loses_nothing(built, capsys):

@@ -15,13 +15,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from importlib.metadata import files as files_of
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import print_exc
 
 from book.press.execute import execute, tree_hash
 from book.press.notebook import ExecutionError, numbers_of, output
+from book.press.side_by_side import side_by_side
 from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
@@ -237,18 +240,31 @@ def _html(out: Path) -> Path:
     print("building the pages", flush=True)
     work, log = out / "sphinx", out / "sphinx.log"
     shutil.rmtree(work, ignore_errors=True)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
-    command += ["--path-output", str(work), "-W", "-n", "--keep-going", "--all"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    log.write_text(done.stdout, encoding="utf-8")
-    if done.returncode:
-        raise PublishError(f"the strict build has complaints; the whole log is {log}.\n{_complaints(done.stdout, source)}")
+    log.write_text("", encoding="utf-8")
+    ((_, status),) = side_by_side([("Sphinx", partial(_sphinx, source, work, log))], 1)
+    if status != 0:  # an exit status, or why there is none
+        said = _complaints(log.read_text(encoding="utf-8"), source) or status
+        raise PublishError(f"the strict build has complaints; the whole log is {log}.\n{said}")
     stamp.unlink(missing_ok=True)
     shutil.rmtree(html, ignore_errors=True)
     (work / "_build" / "html").replace(html)
     shutil.rmtree(work)
     stamp.write_text(key, encoding="utf-8")
     return index
+
+
+def _sphinx(source: Path, work: Path, log: Path) -> int:
+    """The strict build itself, for a process of its own, which ends with the driver; what it says goes to `log`. Its exit status."""
+    from jupyter_book.cli.main import main
+
+    with open(log, "w", encoding="utf-8") as said, redirect_stdout(said), redirect_stderr(said):
+        try:
+            main(["build", str(source), "--path-output", str(work), "-W", "-n", "--keep-going", "--all"])
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        except Exception:
+            print_exc()
+        return 1
 
 
 def _complaints(log: str, source: Path) -> str:
