@@ -19,7 +19,6 @@ from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.strict_json import write_json
-from trial import numbers
 from yolo_core.__main__ import main as command_line
 from yolo_core.training.config import BUILDERS
 
@@ -276,42 +275,6 @@ def test_an_executed_notebook_keeps_descriptions_and_drops_clocks_paths_and_widg
     assert cleaned["cells"][2]["metadata"] == {"mystnb": {"image": {"alt": "A rising line"}}}
     outputs = cleaned["cells"][2]["outputs"]
     assert len(outputs) == 1 and "image/png" in outputs[0]["data"], "a progress bar leaves nothing, not even its text"
-
-
-def test_published_numbers_are_whole_files_in_the_folder_of_the_process(tmp_path, monkeypatch):
-    monkeypatch.setenv("YOLO_NUMBERS", str(tmp_path / "here"))
-    assert numbers.publish("baseline", map="0.03", count=12, arms={"mse": "0.1"}) is None, "a cell would show it"
-    file = tmp_path / "here/baseline.json"
-    assert json.loads(file.read_text()) == {"map": "0.03", "count": 12, "arms": {"mse": "0.1"}}
-    assert [f.name for f in file.parent.iterdir()] == ["baseline.json"]
-    monkeypatch.delenv("YOLO_NUMBERS")
-    monkeypatch.setenv("YOLO_PROFILE", "smoke")
-    assert numbers.folder().parts[-3:] == ("_build", "smoke", "numbers")
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"map": 0.1 + 0.2}, r"expected a string as it should be printed, got 0\.30000000000000004"),
-        ({"held": True}, "expected a string"),
-        ({"arms": {"focal-detached": "1"}}, r"baseline\.arms\.focal-detached"),
-        ({"items": "1"}, "a page can write after a dot"),
-    ],
-)
-def test_a_number_that_a_page_could_not_print_is_refused(tmp_path, monkeypatch, values, said):
-    monkeypatch.setenv("YOLO_NUMBERS", str(tmp_path))
-    with pytest.raises(InputError, match=said):
-        numbers.publish("baseline", **values)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_one_name_has_one_source(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "baseline.json").write_text('{"map": "1"}')
-    assert numbers.merge([tmp_path / "a", tmp_path / "missing"]) == {"baseline": {"map": "1"}}
-    with pytest.raises(InputError, match='numbers "baseline": .* both publish them'):
-        numbers.merge([tmp_path / "a", tmp_path / "b"])
 
 
 def test_of_two_builds_at_once_one_waits_and_says_so(book, monkeypatch, capsys):
