@@ -127,6 +127,21 @@ def test_a_sphinx_that_ends_without_a_word_is_told_and_the_earlier_pages_stay(bu
     assert (built / "_build/smoke/html/book/story.html").read_bytes() == before
 
 
+def test_a_build_that_is_ended_while_the_old_pages_are_removed_has_put_the_new_ones_in_place(built, monkeypatch):
+    def ended(folder, remove=shutil.rmtree, **options):
+        if index := next(Path(folder).rglob("index.html"), None):
+            index.unlink()
+            raise KeyboardInterrupt
+        remove(folder, **options)
+
+    (built / "book/story.md").write_text(STORY + "\nMore.\n")
+    monkeypatch.setattr(publish.shutil, "rmtree", ended)
+    with pytest.raises(KeyboardInterrupt):
+        build(built)
+    html = built / "_build/smoke/html"
+    assert (html / "index.html").exists() and "More." in (html / "book/story.html").read_text()
+
+
 def test_a_failing_cell_is_told_in_a_sentence_and_loses_nothing(built, capsys):
     book, record = built, run(built)
     kept = (book / "_build/smoke/notebooks/page.ipynb").read_bytes()

@@ -246,7 +246,8 @@ def _html(out: Path) -> Path:
         said = _complaints(log.read_text(encoding="utf-8"), source) or status
         raise PublishError(f"the strict build has complaints; the whole log is {log}.\n{said}")
     stamp.unlink(missing_ok=True)
-    shutil.rmtree(html, ignore_errors=True)
+    if html.exists():
+        html.replace(work / "before")  # two moves: to remove a book takes long enough to be killed half way
     (work / "_build" / "html").replace(html)
     shutil.rmtree(work)
     stamp.write_text(key, encoding="utf-8")
