@@ -6,8 +6,7 @@ Inside: `stored`, `findings`.
 from functools import cache
 
 from trial.register import committed
-from trial.register.verdicts import Finding, register
-from yolo_core import experiments
+from trial.register.verdicts import Finding
 from yolo_core.training.records import Run
 
 
@@ -20,4 +19,4 @@ def stored(profile: str) -> list[Run]:
 @cache
 def findings(profile: str) -> list[Finding]:
     """Every claim, judged by them."""
-    return register((run.record for run in stored(profile)), experiments.profile_of(profile).data[0])
+    return committed.judged(profile, stored(profile))

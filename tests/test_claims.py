@@ -27,7 +27,6 @@ from trial.register.verdicts import (
     register,
 )
 from yolo_core import experiments
-from yolo_core.experiments import resolve
 
 HALF = Claim("X", "rival", "a sentence", "a prediction", (("e", "a"), ("e", "b")), lambda a, b: a["map"] / b["map"], 0.5, True, "page")
 
@@ -150,7 +149,7 @@ def test_a_claim_about_a_card_that_is_not_here_is_a_prediction_and_never_a_verdi
     claim = next(c for c in CLAIMS if c.id == "H2")
     finding = judge(claim, records(0.8, 0.81, 0.79))
     assert finding.verdict == "INCONCLUSIVE" and finding.why.startswith("predicted only") and "--verify" in finding.why
-    config = replace(resolve("baseline", "full", "rtx2060"), backbone="resnet18", optimiser="adam", precision="32-true")
+    config = replace(experiments.resolve("baseline", "full", "rtx2060"), backbone="resnet18", optimiser="adam", precision="32-true")
     assert finding.effect == predict(config, 1).total / GIB + RESERVE_GIB - 6
     assert told(finding).endswith("predicted") and "0 seeds" not in cards([finding])
 

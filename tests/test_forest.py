@@ -21,7 +21,7 @@ from yolo_core.__main__ import main
 COMMITTED = [finding for profile in committed.JUDGED for finding in evidence.findings(profile)]
 STORED = [run.record for run in evidence.stored("pocket")]
 # As it will be: the same records once more, under the name of the other data set.
-WHOLE = [*register(STORED), *register(STORED, "photographs (of three sets)")]
+WHOLE = [*evidence.findings("pocket"), *register(STORED, "photographs (of three sets)")]
 OF = {claim.id: claim for claim in CLAIMS}
 R1 = [
     {"config": {"experiment": "remedies", "arm": arm, "seed": seed}, "metrics": {"map": value}}

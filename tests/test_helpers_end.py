@@ -27,22 +27,23 @@ def at_work(*_, **__):
 if sys.argv[3] == "data emoji":
     from emojivoc import emoji
     emoji._write = at_work
+    def call():
+        emoji.generate(Path(sys.argv[2]), 1000, 1, workers=2)
 elif sys.argv[3] == "book":
-    sys.modules["jupyter_book.cli.main"] = SimpleNamespace(main=at_work)
     from book.press import publish
+    sys.modules["jupyter_book.cli.main"] = SimpleNamespace(main=at_work)
+    def call():
+        Path(sys.argv[2], "src").mkdir(parents=True)
+        publish._html(Path(sys.argv[2]))
 else:
     from trial.register import reference
     from yolo_core.__main__ import main
     reference._work = at_work
     reference.experiments.prepare_data = lambda profile: None
-if __name__ == "__main__":
-    if sys.argv[3] == "data emoji":
-        emoji.generate(Path(sys.argv[2]), 1000, 1, workers=2)
-    elif sys.argv[3] == "book":
-        Path(sys.argv[2], "src").mkdir(parents=True)
-        publish._html(Path(sys.argv[2]))
-    else:
+    def call():
         sys.exit(main(["reference", "--profile", "smoke", "--workers", "3", "--records", sys.argv[2]]))
+if __name__ == "__main__":
+    call()
 """
 
 

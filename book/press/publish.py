@@ -98,12 +98,12 @@ def conclude(profile: str, reading: bool = False) -> dict[str, dict]:
     """Groups of numbers that no single notebook owns: the register of claims, judged by the committed runs and, unless they are all that is
     read, by those of this build. Its picture is drawn into the book's folder `drawn`."""
     from trial.figures import forest, readings
-    from trial.register import card, committed, register_cards, register_page, released, verdicts
+    from trial.register import card, committed, register_cards, register_page, released
     from yolo_core import experiments
 
     judged = [finding for name in committed.JUDGED for finding in committed.findings(name)]
     ours = [] if reading else committed.finished(profile)
-    own = verdicts.register((run.record for run in ours), experiments.profile_of(profile).data[0])
+    own = committed.judged(profile, ours)
     runs = {register_page.short(experiments.profile_of(name).data[0]): committed.stored(name) for name in committed.JUDGED}
     steps = {name: [run.record["steps"] for run in some if run.metrics] for name, some in runs.items()}
     forest.write(_made(BUILD / _name(profile, reading) / "drawn"), judged)

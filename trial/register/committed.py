@@ -1,12 +1,13 @@
 """The committed records, read: which there are, which of them are evidence, and what they say of every claim.
 
-Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `same_scenes`, `seconds_by_arm`;
+Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `judged`, `same_scenes`, `seconds_by_arm`;
 `finished`, what has been trained on this machine.
 
 Nothing here imports torch, so that the register is printed at once. What trains the records: reference.py.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
@@ -73,7 +74,12 @@ def _splits(run: Run) -> tuple[str, ...]:
 
 def findings(profile: str, records: Path | None = None) -> list[Finding]:
     """Every claim, judged by the profile's stored runs."""
-    return register((run.record for run in stored(profile, records)), experiments.profile_of(profile).data[0])
+    return judged(profile, stored(profile, records))
+
+
+def judged(profile: str, runs: Iterable[Run]) -> list[Finding]:
+    """Every claim, judged by these runs of the profile."""
+    return register((run.record for run in runs), experiments.profile_of(profile).data[0])
 
 
 def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
