@@ -197,12 +197,12 @@ def soak(folder, kills, pictures=80, moment=None):
     python tests/test_checkpoint.py 20"""
     root = write_tree(folder / "tree", train=24 + pictures * kills, val=4)
     command = [sys.executable, "-m", "yolo_core", "train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(root)]
-    command += ["--workers", "1", "--checkpoint-seconds", "0", "--out"]
+    command += ["--checkpoint-seconds", "0", "--out"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
-    subprocess.run([*command, str(folder / "whole")], check=True, **quiet)
+    subprocess.run([*command, str(folder / "whole")], check=True, **quiet)  # alone; the others with a process that reads for them
     expected, killed, last = read_run(folder / "whole"), 0, 0
     while not (folder / "run" / "record.json").exists():
-        process = subprocess.Popen([*command, str(folder / "run")], start_new_session=True, **quiet)
+        process = subprocess.Popen([*command, str(folder / "run"), "--workers", "1"], start_new_session=True, **quiet)
         end = math.inf if killed == kills else time.monotonic() + moment() if moment else 0
         while process.poll() is None and (time.monotonic() < end or (not moment and newest(folder / "run") <= last)):
             time.sleep(0.02)
