@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import jaxtyping
 import pytest
@@ -38,6 +39,21 @@ def unchecked() -> Iterator[None]:
         yield
     torch._dynamo.reset()
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def quick_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.onnx.export` gives, of any detector, a sound model that puts out the pictures themselves: tracing one takes ten seconds, and
+    some tests are of what happens around it."""
+    from onnx import TensorProto, helper
+
+    from trial.inference.export import INPUT, OUTPUTS
+
+    ends = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, None, None]) for name in (INPUT, *OUTPUTS)}
+    nodes = [helper.make_node("Identity", [INPUT], [name]) for name in OUTPUTS]
+    graph = helper.make_graph(nodes, "pictures", [ends[INPUT]], [ends[name] for name in OUTPUTS])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    monkeypatch.setattr("torch.onnx.export", lambda *_, **__: SimpleNamespace(model_proto=model))
 
 
 @pytest.fixture

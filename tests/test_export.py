@@ -74,7 +74,7 @@ def test_what_is_exported_is_what_decode_suppresses(exported):
     torch.testing.assert_close(scores[place, label][kept], found["scores"], atol=1e-5, rtol=1e-4)
 
 
-def test_a_file_that_differs_from_pytorch_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_file_that_differs_from_pytorch_is_refused_and_leaves_nothing(quick_onnx, tmp_path, monkeypatch):
     config = KINDS["YOLOv1's cells"]
     monkeypatch.setattr(exporting, "compare", lambda *_: {"boxes": 0.0, "scores": float("nan")})
     with pytest.raises(InputError, match="nothing was written"):

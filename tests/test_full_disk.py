@@ -68,7 +68,7 @@ def full(*_, **__):
 
 
 @pytest.mark.parametrize("command", ["data emoji", "data emoji, by processes", "predict", "export", "exercises"])
-def test_a_command_without_room_says_so_and_leaves_nothing(command, tree, untrained, tmp_path, capsys):
+def test_a_command_without_room_says_so_and_leaves_nothing(command, quick_onnx, tree, untrained, tmp_path, capsys):
     scenes = ["data", "emoji", "--out", tmp_path / "a/b", "--val", "1", "--train"]
     words = {
         "data emoji": [*scenes, "2"],
@@ -189,7 +189,7 @@ def test_numbers_without_room_leave_the_earlier_ones_and_no_draft(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_a_disk_that_refuses_the_sweeping_up_too_is_one_sentence(untrained, tmp_path, capsys, monkeypatch):
+def test_a_disk_that_refuses_the_sweeping_up_too_is_one_sentence(quick_onnx, untrained, tmp_path, capsys, monkeypatch):
     def read_only(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 

@@ -138,14 +138,12 @@ def test_scenes_and_exercises_and_exports_are_kept_too(untrained, tmp_path, caps
     assert (tmp_path / "grid.ipynb").read_text() == "mine"
 
 
-def test_an_export_keeps_a_file_that_came_while_it_was_made(untrained, tmp_path, capsys, monkeypatch):
+def test_an_export_keeps_a_file_that_came_while_it_was_made(quick_onnx, untrained, tmp_path, capsys, monkeypatch):
     from trial.inference import export
 
-    compare = export.compare
-
-    def late(*arguments):
+    def late(*_):
         (tmp_path / "model.onnx").write_text("mine")
-        return compare(*arguments)
+        return {"boxes": 0.0}
 
     monkeypatch.setattr(export, "compare", late)
     assert main(["export", str(untrained), "--out", str(tmp_path / "model.onnx")]) == 2

@@ -12,7 +12,6 @@ from trial.page import Page
 from trial.register import committed
 from trial.register.comparisons import by_arm
 from yolo_core import experiments
-from yolo_core.data.voc import VocData
 from yolo_core.training.records import Run
 
 EXP_3 = ("focal", "mse")
@@ -58,11 +57,10 @@ def test_the_words_say_whether_photographs_have_been_run(made, monkeypatch):
 def test_photographs_are_shown_from_the_readers_disk_and_not_where_they_are_forbidden(made, tmp_path, monkeypatch, allowed):
     root, shown = write_tree(tmp_path / "tree", train=2, val=3), []
     monkeypatch.setattr(page_module, "data_folder", lambda _: root)
-    monkeypatch.setattr(experiments, "profile_data", lambda *_, **__: (None, VocData(root, "val", 32)))
     monkeypatch.setattr(figures, "show", lambda figure, about: shown.append(figure))
     monkeypatch.setenv("YOLO_SHOW_PHOTOGRAPHS", "1" if allowed else "0")
     Page("remedies", "smoke").photographs({"Exp 3": EXP_3}, "what it shows", count=3)
-    assert len(shown) == allowed
+    assert len(shown) == allowed and not list(root.rglob("*.npy")), "the pictures that are shown are read, and no others"
     if allowed:
         titles = [axes.get_title(loc="left") for axes in shown[0].axes]
         assert titles[:2] == ["annotated", "Exp 3"] and len(shown[0].axes) == 6

@@ -26,7 +26,8 @@ from trial.looks import LOOKS
 from trial.register import committed, comparisons, replication, verdicts
 from trial.register.comparisons import NOT_RUN, Arm
 from trial.register.verdicts import Finding
-from voc_tree.tree import BASE
+from voc_tree.picture import read_image
+from voc_tree.tree import BASE, Split, targets
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
 from yolo_core.training.records import Run
@@ -217,14 +218,16 @@ class Page:
         """Show val photographs with what the reference runs of some arms detect in them (seed 0, score 0.2 or more), where photographs lie
         on this disk and $YOLO_SHOW_PHOTOGRAPHS is not 0. A published page holds none: photographs are their makers'."""
         stored = {name: run for name, arm in detectors.items() for run in self.by_arm("photographs").get(arm, ()) if run.config.seed == 0}
-        if os.environ.get("YOLO_SHOW_PHOTOGRAPHS") == "0" or not stored or not (data_folder("photographs") / BASE).exists():
+        root = data_folder("photographs")
+        if os.environ.get("YOLO_SHOW_PHOTOGRAPHS") == "0" or not stored or not (root / BASE).exists():
             print("no photographs here: they lie on the disk of whoever has made them (python -m yolo_core data photographs)")
             return
-        val = experiments.profile_data("photographs", progress=False)[1]
-        truth = figures.in_pixels(val.targets[:count], val.size)
+        size = next(iter(stored.values())).config.image_size
+        pictures = [read_image(file, size)[0] for file in Split(root, "val").images[:count]]  # these alone, and not 7,591 for a cache
+        truth = figures.in_pixels(targets(root, "val")[:count], size)
         tables = {name: run.table("detections") for name, run in stored.items() if (run.folder / "detections.parquet").exists()}
-        found = {name: figures.in_pixels(_detections(table, range(count), 0.2), val.size) for name, table in tables.items()}
-        figures.show(remedy_figures.side_by_side(list(val.images[:count]), truth, found), about)
+        found = {name: figures.in_pixels(_detections(table, range(count), 0.2), size) for name, table in tables.items()}
+        figures.show(remedy_figures.side_by_side(pictures, truth, found), about)
 
     @property
     def words(self) -> dict[str, str]:
