@@ -23,7 +23,7 @@ settings.load_profile("unhurried")
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays to the end: the garbage collector need not look through it again, which is a tenth of all the work."""
+    """What was imported stays to the end: the garbage collector need not look through it again."""
     gc.collect()
     gc.freeze()
 
