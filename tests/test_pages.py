@@ -50,6 +50,8 @@ def broken_address(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iter
         "unnamed": "<button></button>",
         "unlabelled": '<input type="range">',
         "pale": '<p style="color: #bbb; background: #fff">Hardly to be read.</p>',
+        "pale-on-another-ground": "<style>p { color: #555 } div { background: #fff }</style><div><p>Read.</p></div>"
+        '<div style="background: #666"><p>Hardly to be read.</p></div>',
         "pale-in-the-dark": '<style>[data-theme="dark"] p { color: #333; background: #000 }</style><p>Hardly to be read.</p>',
         "one-word": f'<pre style="background: #fff"><span>one</span> <span>two</span> <span style="color: #bbb">{LONG}</span></pre>',
         "one-word-in-the-dark": '<style>pre { background: #fff } [data-theme="dark"] .late { color: #ccc }</style>'
@@ -182,6 +184,7 @@ def test_a_request_given_up_by_going_on_is_no_fault_and_a_refused_one_is(browser
         ("unnamed", "light: button-name"),
         ("unlabelled", "light: label"),
         ("pale", "light: color-contrast"),
+        ("pale-on-another-ground", "light: color-contrast"),
         ("pale-in-the-dark", "dark: color-contrast"),
         ("one-word", "light: color-contrast"),
         ("one-word-in-the-dark", "dark: color-contrast"),

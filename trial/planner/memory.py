@@ -4,14 +4,14 @@ Inside: `Peak`, `predict` (one configuration), `Plan`, `plan` (what fits a budge
 micro-batch for this machine), `measured` and `verify` (what a step really allocates on this CPU, on this GPU).
 
 Tensors are faked (torch's FakeTensorMode: shapes and devices, no bytes) and counted by torch's MemTracker while the real model and the
-real optimiser take the steps of one effective batch. A prediction is a lower bound for a GPU: the CUDA context, cuDNN's workspaces and
+real optimiser take the end of an effective batch. A prediction is a lower bound for a GPU: the CUDA context, cuDNN's workspaces and
 what the caching allocator cannot fit together come on top (`RESERVE_GIB` is kept free for them, an assumption until `plan --verify`
 has run on the card).
 """
 
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -64,8 +64,8 @@ def predict(config: RunConfig, micro_batch: int | None = None) -> Peak:
     """The peak of a training step of `config`, in bytes by part, in seconds and next to no memory.
 
     The loss is stood in for by a sum of squares of the outputs: its masks depend on data that fake tensors do not have, and its own
-    tensors are a few hundred kilobytes. Two optimiser steps are taken, because the first has no optimiser state yet; where an
-    effective batch takes several micro-batches, the second step is of two, because the second finds the first one's gradients.
+    tensors are a few hundred kilobytes. The step is a later one, which finds the optimiser's state there; where an effective batch takes
+    several micro-batches it is the last of them, which finds the gradients of those before.
     """
     micro = micro_batch or config.micro_batch
     whole = 2 * micro if micro < config.effective_batch else micro
@@ -81,10 +81,16 @@ def _predict(config: RunConfig) -> Peak:
         optimiser = make_optimiser(detector, config)
         _frozen_as_buffers(detector)
         images = torch.zeros(micro, 3, config.image_size, config.image_size)
+        for weight in detector.parameters():
+            weight.grad = torch.zeros_like(weight)
+        optimiser.step()
+        if micro == config.effective_batch:
+            optimiser.zero_grad()
         tracker = _Tracker()
         tracker.track_external(detector, optimiser, images)
         with tracker:
-            _take_steps(detector, optimiser, images, config, before_each=tracker.reset_mod_stats)
+            _micro_batch(detector, images, config)
+            optimiser.step()
     found: dict[str, int] = dict.fromkeys(PARTS.values(), 0)
     for device in tracker.get_tracker_snapshot("peak").values():
         for kind, size in device.items():
@@ -122,17 +128,11 @@ def _frozen_as_buffers(detector: nn.Module) -> None:
                 module.register_buffer(name, weight.detach())
 
 
-def _take_steps(
-    detector: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    images: torch.Tensor,
-    config: RunConfig,
-    before_each: Callable[[], None] = lambda: None,
-) -> None:
-    """Two steps of the optimiser, the second of two micro-batches where an effective batch takes several."""
+def _take_steps(detector: nn.Module, optimiser: torch.optim.Optimizer, images: torch.Tensor, config: RunConfig) -> None:
+    """Two steps of the optimiser, since the first finds no state of it; the second of two micro-batches where an effective batch takes
+    several."""
     for micro_batches in (1, 2 if len(images) < config.effective_batch else 1):
         for _ in range(micro_batches):
-            before_each()
             _micro_batch(detector, images, config)
         optimiser.step()
         optimiser.zero_grad()
@@ -275,16 +275,16 @@ def _allocations() -> Iterator[list[int]]:
 
 
 def measured(config: RunConfig, micro_batch: int | None = None) -> int:
-    """Bytes that torch's CPU allocator really holds at the peak of the steps that `predict` fakes. Independent of it: the profiler's
-    own account of allocations, on real tensors."""
+    """Bytes that torch's CPU allocator really holds at the peak of two steps, the end of which `predict` fakes. Independent of it: the
+    profiler's own account of allocations, on real tensors."""
     with _allocations() as totals:
         _take_real_steps(config, micro_batch or config.micro_batch, "cpu")
     return max(totals)
 
 
 def verify(config: RunConfig, micro_batch: int, budget_gib: float = math.inf) -> tuple[int, int]:
-    """Bytes that the GPU's allocator really holds at the peak of the steps that `predict` fakes, and those that it then has reserved of
-    the card, with the process capped at the budget (torch.cuda.max_memory_allocated and max_memory_reserved).
+    """Bytes that the GPU's allocator really holds at the peak of two steps, the end of which `predict` fakes, and those that it then has
+    reserved of the card, with the process capped at the budget (torch.cuda.max_memory_allocated and max_memory_reserved).
 
     InputError without a GPU, and where the step does not fit.
     """
@@ -305,7 +305,7 @@ def verify(config: RunConfig, micro_batch: int, budget_gib: float = math.inf) ->
 
 
 def _take_real_steps(config: RunConfig, micro: int, device: str) -> None:
-    """The steps that `predict` fakes, on real tensors."""
+    """Two steps on real tensors."""
     detector = replace(config, weights=None).detector().to(device, memory_format=torch.channels_last).train()
     optimiser = make_optimiser(detector, config)
     images = torch.zeros(micro, 3, config.image_size, config.image_size, device=device).contiguous(memory_format=torch.channels_last)
