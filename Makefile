@@ -57,10 +57,12 @@ exercises: $(READY) ## the exercises as notebooks without their solutions, into 
 check-exercises: $(READY) ## grade those notebooks: fails if one that is filled in is wrong
 	@$(PY) -m yolo_core exercises --out $(call quoted,$(MINE)) --check
 
-# Two processes of half the cores each: on two cores half as fast again as one process with two threads. The MALLOC names: see notebook.py.
+# What trains keeps the memory that it frees: see book/press/notebook.py.
+KEEP    := MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
+
+# Two processes of half the cores each: on two cores half as fast again as one process with two threads.
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
-	@MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 \
-	  $(PY) -m yolo_core reference --profile $(PROFILE) --workers $(WORKERS)
+	@$(KEEP) $(PY) -m yolo_core reference --profile $(PROFILE) --workers $(WORKERS)
 
 # Parts, results and their limits: scripts/on_a_card.py. REHEARSE=1 asks a CPU instead, with tiny numbers.
 card: $(READY) ## on a CUDA card: memory, correctness, speed, the study; LIMIT=560 seconds, most valuable first
@@ -74,11 +76,11 @@ lint: $(READY) ## style and imports, by ruff
 # The notebooks and the smoke book share their trained runs (_build/runs, by key): whichever comes first trains.
 # One thread a process: two processes of two threads each would wait for one another on two cores.
 unit: $(READY) ## unit tests, on two processes
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not browser" tests
+	@$(KEEP) OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not browser" tests
 
 notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared, on two processes
-	@YOLO_PROFILE=smoke YOLO_NUMBERS="$$PWD/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q \
-	  -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	@YOLO_PROFILE=smoke YOLO_NUMBERS="$$PWD/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 $(KEEP) OMP_NUM_THREADS=1 \
+	  $(PY) -m pytest -q -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 BROWSER := $(addprefix tests/test_,pages.py front_pages.py accessibility.py code_beside.py flow_page.py grid_page.py memory_page.py readings_page.py cuts_page.py narrow_page.py pdf.py)
 pages: $(READY) ## the strict build of the smoke book, opened in Chromium, which is fetched where there is none, on two processes
