@@ -40,9 +40,9 @@ THIN = """() => {
   };
   const repeated = [];
   const walk = node => {
-    if ([node, ...node.querySelectorAll(':not(svg *)')].every(one => seen.has(number(one)))) return repeated.push(node);
+    if ([node, ...node.querySelectorAll(':not(mjx-container *)')].every(one => seen.has(number(one)))) return repeated.push(node);
     seen.add(number(node));
-    if (node.tagName !== 'svg') [...node.children].forEach(walk);
+    if (node.tagName !== 'MJX-CONTAINER') [...node.children].forEach(walk);
   };
   walk(document.body);
   window.takenOut = repeated.map(node => {

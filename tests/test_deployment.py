@@ -10,6 +10,9 @@ from yolo_core.training.config import RunConfig
 def test_each_detector_has_a_row_under_each_runtime_with_its_file_and_its_time(quick_onnx, monkeypatch):
     """What an exported file weighs and puts out is tested in tests/test_export.py."""
     monkeypatch.setattr(export, "compare", lambda *_: {"boxes": 2e-4, "scores": 3e-4})
+    sizes = []
+    whole = deployment.session  # opened once a file, when it is there
+    monkeypatch.setattr(deployment, "session", lambda path, **given: sizes.append(path.stat().st_size) or whole(path, **given))
     configs = {"small": RunConfig(width=0.25, head="coupled"), "large": RunConfig(width=0.25, head="compressed")}
     threads = torch.get_num_threads()
     pictures = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
@@ -18,7 +21,8 @@ def test_each_detector_has_a_row_under_each_runtime_with_its_file_and_its_time(q
     assert (table["least"] > 0).all() and table.attrs == {"repeats": 2}
     millions = table["parameters, M"].groupby("detector").first()
     assert millions["large"] > 4 * millions["small"]
-    assert (table["file, MiB"] > 0).all() and (table["difference"] == "3e-04").all()
+    assert table["file, MiB"].tolist() == [size / 2**20 for size in sizes for _ in range(2)]
+    assert (table["difference"] == "3e-04").all()
     assert torch.get_num_threads() == threads
 
 

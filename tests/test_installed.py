@@ -52,6 +52,7 @@ def installed(tmp_path_factory):
     command = [sys.executable, "-W", "ignore", "-c", RUN, str(site), words]
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert (here / "model.onnx").stat().st_size > 2**20
     assert sorted(site.rglob("*")) == before, "nothing is written among the packages"
     return json.loads(done.stdout.splitlines()[-1])
 

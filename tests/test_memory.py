@@ -109,8 +109,8 @@ def test_a_plan_predicts_each_micro_batch_once_and_takes_no_memory_for_it(capsys
     monkeypatch.setattr(memory, "predict", lambda config, micro: asked.append(micro) or predict(config, micro))
     memory._predict.cache_clear()
     with _allocations() as totals:
-        assert main(["plan", "--vram-gib", "6", "--effective-batch", "4", "--json"]) == 0
-    assert asked == [1, 2, 4]
+        assert main(["plan", "--vram-gib", "6", "--json"]) == 0
+    assert asked == [1, 2, 4, 8, 16]
     assert max(totals, default=0) < MIB
 
 

@@ -128,16 +128,6 @@ def _frozen_as_buffers(detector: nn.Module) -> None:
                 module.register_buffer(name, weight.detach())
 
 
-def _take_steps(detector: nn.Module, optimiser: torch.optim.Optimizer, images: torch.Tensor, config: RunConfig) -> None:
-    """Two steps of the optimiser, since the first finds no state of it; the second of two micro-batches where an effective batch takes
-    several."""
-    for micro_batches in (1, 2 if len(images) < config.effective_batch else 1):
-        for _ in range(micro_batches):
-            _micro_batch(detector, images, config)
-        optimiser.step()
-        optimiser.zero_grad()
-
-
 def _micro_batch(detector: nn.Module, images: torch.Tensor, config: RunConfig) -> None:
     half = config.precision.startswith(("16", "bf16"))
     # On the CPU half precision is bfloat16; as many bytes as a GPU's float16.
@@ -305,8 +295,13 @@ def verify(config: RunConfig, micro_batch: int, budget_gib: float = math.inf) ->
 
 
 def _take_real_steps(config: RunConfig, micro: int, device: str) -> None:
-    """Two steps on real tensors."""
+    """Two steps of the optimiser, since the first finds no state of it; the second of two micro-batches where an effective batch takes
+    several."""
     detector = replace(config, weights=None).detector().to(device, memory_format=torch.channels_last).train()
     optimiser = make_optimiser(detector, config)
     images = torch.zeros(micro, 3, config.image_size, config.image_size, device=device).contiguous(memory_format=torch.channels_last)
-    _take_steps(detector, optimiser, images, config)
+    for micro_batches in (1, 2 if micro < config.effective_batch else 1):
+        for _ in range(micro_batches):
+            _micro_batch(detector, images, config)
+        optimiser.step()
+        optimiser.zero_grad()
