@@ -193,7 +193,13 @@ def test_what_a_second_look_no_longer_decides_is_listed():
     assert next(f for f in found if f.claim.id == "R1").verdict == "INCONCLUSIVE"
     numbers = register_page.numbers(found, register([]), {"EmojiVOC": 10})
     assert numbers["second_look"] == "EmojiVOC: R1 INCONCLUSIVE" and numbers["was_decided"] == "EmojiVOC: R1"
-    assert numbers["waiting"] == "EmojiVOC: none"
+    assert numbers["waiting"] == numbers["decided_before"] == "EmojiVOC: none"
+
+
+def test_what_the_first_seeds_had_decided_before_a_second_look_is_listed():
+    found = register(records("base", *5 * [0.1]) + records("decoupled", 0.2, 0.21, 0.19, 0.2, 0.2))
+    assert listed(found, register_page._decided_before, verdict=True) == "EmojiVOC: R1 HOLDS"
+    assert listed(register(BASE + UP), register_page._decided_before) == "EmojiVOC: none"  # judged once
 
 
 def test_a_verdict_that_logarithms_would_turn_is_listed():
@@ -202,6 +208,8 @@ def test_a_verdict_that_logarithms_would_turn_is_listed():
     assert next(f for f in wide if f.claim.id == "R1").verdict == "INCONCLUSIVE"
     assert listed(wide, register_page._turns_on_logs) == "EmojiVOC: R1"
     assert listed(register(BASE + UP), register_page._turns_on_logs) == "EmojiVOC: none"
+    few = [replace(f, claim=replace(f.claim, known="EmojiVOC", fresh=10)) for f in wide]
+    assert listed(few, register_page._turns_on_logs) == "EmojiVOC: none", "too few seeds to decide, logarithms or not"
 
 
 def test_the_pictures_say_where_they_alone_would_leave_a_verdict_open():

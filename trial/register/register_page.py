@@ -18,7 +18,6 @@ from trial.register.measures import against
 from trial.register.verdicts import (
     FIRST_LOOK,
     FRESH_SEEDS,
-    MIN_SEEDS,
     MORE_SEEDS,
     SECOND_LOOK,
     SEEDS,
@@ -248,7 +247,7 @@ def listed(findings: Iterable[Finding], chosen: Callable[[Finding], bool], verdi
 def _turns_on_logs(finding: Finding) -> bool:
     """Whether the verdict would be another if logarithms were judged, which suits ratios: of effects that are above 0 in every seed."""
     claim, effects = finding.claim, finding.effects
-    if len(effects) < MIN_SEEDS or not all(effect > 0 for effect in effects) or min(claim.bounds) <= 0:
+    if len(effects) < least_seeds(claim, finding.data) or not all(effect > 0 for effect in effects) or min(claim.bounds) <= 0:
         return False
     bounds = [math.log(bound) for bound in claim.bounds]
     on_logs = replace(claim, threshold=bounds[0], upper=bounds[1] if claim.upper is not None else None)
@@ -259,6 +258,13 @@ def _was_decided(finding: Finding) -> bool:
     """Whether a second look left undecided what it would have decided at the level of a first one."""
     once = interval_95(finding.effects)
     return finding.level != 1 - FIRST_LOOK and finding.undecided and verdict_of(finding.claim, *once) != finding.verdict
+
+
+def _decided_before(finding: Finding) -> bool:
+    """Whether a claim that is judged by further seeds was decided without them: its arms got them for another claim's sake."""
+    first = [effect for seed, effect in zip(finding.seeds, finding.effects, strict=True) if seed in SEEDS]
+    again = finding.level != 1 - FIRST_LOOK and len(first) == len(SEEDS)
+    return again and verdict_of(finding.claim, *interval_95(first)) != INCONCLUSIVE
 
 
 def numbers(findings: Sequence[Finding], ours: Sequence[Finding], runs: dict[str, int]) -> dict[str, str]:
@@ -279,6 +285,7 @@ def numbers(findings: Sequence[Finding], ours: Sequence[Finding], runs: dict[str
         "fresh_seeds": str(len(FRESH_SEEDS)),
         "waiting": listed(findings, lambda f: f.undecided and len(f.seeds) < first + more),
         "second_look": listed(findings, lambda f: f.level != 1 - FIRST_LOOK, verdict=True),
+        "decided_before": listed(findings, _decided_before, verdict=True),
         "was_decided": listed(findings, _was_decided),
         "known": ", ".join(dict.fromkeys(f"{f.claim.id} on {f.claim.known}" for f in findings if f.claim.known)),
         "fresh": listed(findings, lambda f: f.seeds == FRESH_SEEDS, verdict=True),

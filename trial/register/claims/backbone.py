@@ -70,7 +70,7 @@ THE_BACKBONE: tuple[Claim, ...] = (
         above=True,
         page=TRANSFER,
         scope="the scratch net at half width, convolutional head, a quarter and the whole of the training pictures",
-        overturn="Volumes beyond these, trained for as long as they ask for.",
+        overturn="Volumes beyond these, trained for as long as they ask for; or as much gained on frozen features: then the head lacks it.",
     ),
     Claim(
         "C3e",
@@ -83,7 +83,7 @@ THE_BACKBONE: tuple[Claim, ...] = (
         above=True,
         page=TRANSFER,
         scope="the scratch net at half width, convolutional head, a quarter and the whole of the training pictures",
-        overturn="Volumes beyond these, trained for as long as they ask for.",
+        overturn="Volumes beyond these, trained for as long as they ask for; or as much gained on frozen features: then the head lacks it.",
         known="EmojiVOC",
     ),
     Claim(
@@ -113,7 +113,7 @@ THE_BACKBONE: tuple[Claim, ...] = (
         0.5,
         above=True,
         page=FINETUNE,
-        scope="Lite0, convolutional head",
+        scope="Lite0, convolutional head, a rate of 1e-3 for the head and of 1e-4 for the backbone",
         overturn="A backbone with a larger BatchNorm momentum (Lite0's is 0.01), or larger batches still.",
     ),
     Claim(
@@ -210,13 +210,13 @@ THE_BACKBONE: tuple[Claim, ...] = (
         "H3a",
         WRITE_UP,
         "Accumulation keeps the optimiser stable",
-        "at the same rate and pictures, the gradient's norm varies at least a quarter less from step to step (deviation of its logarithm)",
+        "at the same rate and pictures, the gradient's norm (its logarithm, unclipped) varies over 1.25 times as much in steps of 2",
         (("accumulation", "batch-2"), ("accumulation", "accumulated-8x2")),
         lambda small, accumulated: small["gradient_norm"]["log_spread"] / accumulated["gradient_norm"]["log_spread"],
         1.25,
         above=True,
         page=FINETUNE,
         scope="frozen Lite0, convolutional head",
-        overturn="A rate at which steps of 2 diverge and accumulated ones do not.",
+        overturn="A rate at which steps of 2 diverge and accumulated ones do not, or norms that differ after clipping.",
     ),
 )

@@ -186,7 +186,7 @@ THE_BASELINE_AND_FOCAL: tuple[Claim, ...] = (
         0.25,
         above=False,
         page=FOCAL,
-        overturn="A longer training at a constant rate whose confidences go on towards the floor: unfinished decay.",
+        overturn="A longer training at a constant rate whose confidences go on towards the floor.",
     ),
     Claim(
         "C2h",
