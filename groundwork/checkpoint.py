@@ -8,6 +8,7 @@ one before it stays until the next, so a file torn later still leaves one to go 
 folders of their own: whoever left them may come back.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -78,7 +79,7 @@ class Checkpoints:
         Warns of each that is torn, and of other trainings' checkpoints. InputError for one that this process may not read, or has not
         the memory for: it may be whole.
         """
-        if others := [place for place in self.folder.parent.glob("*") if place != self.folder]:
+        if others := [place for place in self.folder.parent.glob("*") if place != self.folder and place.is_dir()]:
             told = f"checkpoints of another training lie in {', '.join(sorted(place.name for place in others))} and are left as they are"
             warnings.warn(f"{self.folder.parent}: {told}; remove what nobody will go on with", stacklevel=2)
         for step in reversed(self._steps()):
@@ -90,9 +91,11 @@ class Checkpoints:
                 if any(_digest(place / name) != digest for name, digest in digests.items()):
                     raise ValueError("its content is not what was written")
                 return load_file(place / FILES[0]), torch.load(place / FILES[1], weights_only=True, map_location="cpu")
-            except (PermissionError, MemoryError) as error:
-                raise InputError(f"{place}: the checkpoint cannot be read ({error}); mend that, or remove it to go back from it") from error
             except Exception as error:  # a torn file can fail in any of four libraries
+                if _may_be_whole(error):
+                    raise InputError(
+                        f"{place}: the checkpoint cannot be read ({error}); mend that, or remove it to go back from it"
+                    ) from error
                 # Of a file that holds code torch says in many lines how to run it all the same.
                 what = "it holds more than tensors, numbers and lists" if isinstance(error, UnpicklingError) else error
                 warnings.warn(f"{place}: the checkpoint is torn ({what}); going back to the one before it", stacklevel=2)
@@ -100,7 +103,8 @@ class Checkpoints:
 
     def remove(self) -> None:
         """The run is done, or will not be gone on with. Other trainings' stay."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for place in self.folder.glob("*"):  # one by one: the folder may be a link to where there is more room
+            shutil.rmtree(place, ignore_errors=True)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -110,7 +114,15 @@ class Checkpoints:
                 place.rmdir()
 
     def _steps(self) -> list[int]:
-        return sorted(int(place.name) for place in self.folder.glob("[0-9]*") if place.name.isdecimal())
+        names = os.listdir(self.folder) if self.folder.is_dir() else []  # PermissionError, where `glob` would find nothing
+        return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _may_be_whole(error: Exception) -> bool:
+    """Whether it is this process that cannot read a checkpoint: it lacks the right, the memory, or a free file. Torch wraps what the
+    system says of memory in an error of its own."""
+    short = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+    return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error)
 
 
 def _digest(file: Path) -> str:

@@ -4,6 +4,7 @@ Inside: `alone`.
 """
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK
 @contextmanager
 def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
     """Keep other processes off what is about to be made at `made`; whether this one may make it, which is always so if it waits.
-    busy: printed where it has to.
+    busy: printed where it has to wait; without one standard error says what it waits for, and pages drop it.
 
     The lock is the system's, of an empty file beside it, NAME.lock, which stays; where there are no such locks it is a file NAME.held
     that names its holder. It ends with the context or with the process that holds it, however that ends; only a NAME.held whose process
@@ -43,11 +44,12 @@ def _taken(made: Path, wait: bool, busy: str) -> BaseFileLock | None:
         locks.insert(0, FileLock(f"{made}.lock", fallback_to_soft=False))
     for lock in locks:
         try:
-            lock.acquire(blocking=wait and not busy)
+            lock.acquire(blocking=False)
         except Timeout:
             if not wait:
                 return None
-            print(busy, flush=True)
+            waits = f"{made}: another process is at work on it, by {lock.lock_file}; this one waits for it to end"
+            print(busy or waits, file=sys.stdout if busy else sys.stderr, flush=True)
             lock.acquire()
             return lock
         except OSError as error:

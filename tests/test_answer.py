@@ -51,6 +51,11 @@ def test_a_letter_that_the_encoding_lacks_is_a_question_mark(tmp_path):
     assert shell("PYTHONIOENCODING=ascii COMMAND", r"print('2 \u00d7 3'); print('caf\udce9')", tmp_path) == ("2 ? 3\ncaf?\n", "", 0)
 
 
+def test_a_log_that_is_full_costs_a_command_nothing(tmp_path):
+    body = "print('lost', file=sys.stderr, flush=True); [sys.stderr.write('lost' * 10_000) for _ in range(3)]; print('done')"
+    assert shell("COMMAND 2> /dev/full", body, tmp_path) == ("done\n", "", 0)
+
+
 def test_ctrl_c_is_a_sentence_and_the_status_that_shells_know(tmp_path):
     # A process that was started in the background ignores the signal, and its children with it.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"

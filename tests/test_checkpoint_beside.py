@@ -1,6 +1,7 @@
 """Checkpoints of another training to the same place are told of and left alone, and take nothing from those that are written now."""
 
 import dataclasses
+import errno
 import json
 import warnings
 
@@ -12,8 +13,10 @@ from test_checkpoint_moved import contents, killed_at
 
 from groundwork import checkpoint
 from groundwork.checkpoint import Checkpoints, beside
+from groundwork.errors import InputError
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
+from yolo_core.training.writing import write_run
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,65 @@ def test_no_resume_starts_anew_and_leaves_the_checkpoints_of_another_training(tm
         assert main([*command, "--no-resume"]) == 0
     assert json.loads((out / "record.json").read_text())["times"]["resumed"] == 0
     assert contents(beside(out)) == lying
+
+
+def test_no_resume_starts_anew_where_the_folder_of_the_checkpoints_is_a_link(splits, tmp_path, monkeypatch):
+    """To a disk with more room: the link stays, what it leads to is emptied."""
+    out = tmp_path / "run"
+    killed_at(2, monkeypatch, splits, out)
+    (place,) = beside(out).iterdir()
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    assert run(splits, out, resume=False).record["times"]["resumed"] == 0
+    assert place.is_symlink() and list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_training_that_starts_from_the_same_run_at_another_length_does_not_go_on(splits, tmp_path, monkeypatch):
+    """Both runs have one key, which knows nothing of steps."""
+    onward, weights = dataclasses.replace(SMALL, start="focal/mse"), SMALL.detector().state_dict()
+    record = {"key": "k", "code": "c", "config": SMALL.to_dict(), "data": {"fingerprints": {}}, "metrics": {}}
+    short, long = (write_run(tmp_path / str(steps), record | {"steps": steps}, {}, weights) for steps in (1, 4))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        with pytest.raises(Killed):
+            run(splits, tmp_path / "run", onward, start=short)
+    with pytest.warns(UserWarning, match="another training"):
+        assert run(splits, tmp_path / "run", onward, start=long).record["times"]["resumed"] == 0
+
+
+def test_a_finders_note_is_no_training(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c", "key")
+    checkpoints.save(1, {"w": torch.ones(1)}, {"step": 1})
+    (tmp_path / "c/.DS_Store").touch()
+    with warnings.catch_warnings(action="error"):
+        assert checkpoints.latest()[1] == {"step": 1}
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("unable to mmap 600 bytes: Cannot allocate memory (12)"), OSError(errno.EMFILE, "Too many open files")]
+)
+def test_a_checkpoint_that_this_process_has_no_room_to_read_is_not_called_torn(tmp_path, monkeypatch, error):
+    def refused(*_):
+        raise error
+
+    checkpoints = Checkpoints(tmp_path / "c", "key")
+    checkpoints.save(1, {"w": torch.ones(1)}, {"step": 1})
+    monkeypatch.setattr(checkpoint, "load_file", refused)
+    with pytest.raises(InputError, match="the checkpoint cannot be read"):
+        checkpoints.latest()
+
+
+def test_checkpoints_that_may_not_be_listed_are_not_taken_for_none(tmp_path, monkeypatch):
+    """Root may list everything: the system's refusal is put in its place."""
+    checkpoints = Checkpoints(tmp_path / "c", "key")
+    checkpoints.save(1, {"w": torch.ones(1)}, {"step": 1})
+
+    def refused(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(checkpoint.os, "listdir", refused)
+    with pytest.raises(PermissionError):
+        checkpoints.latest()
 
 
 @pytest.mark.parametrize("last", ["draft", "model.safetensors", "state.pt"])

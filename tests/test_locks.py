@@ -90,6 +90,16 @@ def test_a_lock_waits_for_its_holder_without_flock(tmp_path, monkeypatch):
     assert most == [1, 1, 1, 1]
 
 
+def test_who_waits_says_so_and_names_the_lock(tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    holder = held(tmp_path / "runs/thing", "")
+    threading.Timer(1, holder.kill).start()
+    with alone(tmp_path / "runs/thing"):
+        out, error = capsys.readouterr()
+    assert out == "" and "thing: another process is at work on it, by " in error and "thing.lock; this one waits" in error
+    holder.wait()
+
+
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
 def test_a_folder_where_no_lock_can_be_laid_is_told_in_a_sentence(tmp_path, monkeypatch, number):
     def refused(*_, **__):

@@ -53,6 +53,14 @@ def run_of(folder, name, arm, seed=0, weights=None):
     return str(write_run(folder, record, {}, weights or {"w": torch.ones(1)}).folder)
 
 
+def test_a_val_that_shares_pictures_with_train_is_told(tmp_path):
+    root = write_tree(tmp_path / "tree", train=4, val=2)
+    splits = root / "VOCdevkit/VOC2012/ImageSets/Main"
+    (splits / "val.txt").write_text((splits / "train.txt").read_text())
+    with pytest.warns(UserWarning, match="4 pictures of val are in train too"):
+        experiments.load_data(root, 224)
+
+
 @pytest.mark.parametrize(("name", "arm"), CONTINUED)
 def test_an_arm_that_goes_on_from_another_run_is_given_it_or_refused(tree, tmp_path, capsys, reached, name, arm):
     before = experiments.resolve(name, arm, "smoke").start

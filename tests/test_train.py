@@ -198,6 +198,14 @@ def test_the_key_of_a_run_changes_with_configuration_data_and_code():
     assert base != run_key(TINY, {"train": "a", "val": "b"}, "other")
 
 
+def test_the_key_of_a_run_changes_with_the_content_of_a_file_of_weights(tmp_path):
+    keys, from_file = set(), dataclasses.replace(TINY, weights=str(tmp_path / "w.pth"))
+    for content in (b"one", b"other"):
+        (tmp_path / "w.pth").write_bytes(content)
+        keys.add(run_key(from_file, {"train": "a", "val": "b"}, "code"))
+    assert len(keys) == 2
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 99}', b"\xff\xfe"])
 def test_a_torn_or_foreign_record_is_refused_by_name(tmp_path, content):
     (tmp_path / "record.json").write_bytes(content)

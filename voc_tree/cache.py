@@ -34,6 +34,7 @@ from voc_tree.annotation import Annotation, read_annotation
 from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
 
+SCRATCH = ".building-cache-"  # how the folder of a cache in the making is called
 VERSION = 1  # of the layout below and of the meaning of what is in it: raise it and old caches are left alone
 CHUNK = 64  # pictures decoded between two writes: bounds the memory, keeps every thread busy
 
@@ -125,7 +126,7 @@ def _write(
 ) -> None:
     """Write the cache beside its place and move it there whole: a reader sees all of it or none. `rest` gives the table of targets and
     what meta.json says besides, once the last picture is written."""
-    with filling(place.parent), tempfile.TemporaryDirectory(prefix="building-", dir=place.parent) as scratch:
+    with filling(place.parent), tempfile.TemporaryDirectory(prefix=SCRATCH, dir=place.parent) as scratch:
         _sweep(place.parent)
         whole = Path(scratch) / "cache"
         whole.mkdir()
@@ -147,9 +148,9 @@ def _write(
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what builds killed more than a day ago left behind."""
-    for old in folder.glob("building-*"):
-        if old.stat().st_mtime < time.time() - 86_400:
+    """Remove what builds killed more than a day ago left behind, and nothing else: the folder may be anybody's."""
+    for old in folder.glob(f"{SCRATCH}*"):
+        if {inside.name for inside in old.glob("*")} <= {"cache"} and old.stat().st_mtime < time.time() - 86_400:
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -8,7 +8,9 @@ syntax of the code) is the same: a notebook asks for a run and need not care whi
 """
 
 import math
+import shlex
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,16 +57,8 @@ class Experiment:
 SHARES = {"quarter": 4, "half": 2}  # and how many times the epochs
 
 # What the write-up's public code does otherwise than the paper, where a key of the configuration can say it.
-RELEASED = changes(
-    centre="image",
-    lambda_coord=0.5,
-    detach_iou=False,
-    spare_noobj=False,
-    train_on_difficult=True,
-    optimiser="adam",
-    lr=1e-4,
-    loss_reduction="sum",
-)
+ADAM = changes(optimiser="adam", lr=1e-4, loss_reduction="sum")
+RELEASED = changes(centre="image", lambda_coord=0.5, detach_iou=False, spare_noobj=False, train_on_difficult=True, **ADAM)
 
 # A backbone that stands still, its features computed once; and one that learns, its BatchNorm with it.
 FROZEN = changes(weights="imagenet", head="compressed", freeze_weights=True, batchnorm="frozen", cache_features=True)
@@ -250,13 +244,15 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     folder = data_folder(chosen.on or profile)
     if chosen.train_images is None:
         if not (folder / BASE).exists():
-            what, command = chosen.data
-            raise InputError(f"{folder}: no {what} there; run `python -m yolo_core data {command} --out {folder}`")
+            command = f"python -m yolo_core data {chosen.data[1]} --out {shlex.quote(str(folder))}"
+            raise InputError(f"{folder}: no {chosen.data[0]} there; run `{command}`")
         return folder
     size = chosen.base.get("image_size", RunConfig.image_size)
     made, stamp = f"{code_hash(modules('emojivoc.emoji'))} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
     with alone(folder):
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != made:
+            if not folder.is_relative_to(BUILD) and folder.is_dir() and any(folder.iterdir()):
+                raise InputError(f"{folder}: not the scenes that today's code draws, and they are drawn into an empty folder; name another")
             shutil.rmtree(folder, ignore_errors=True)
             emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
             stamp.write_text(made, encoding="utf-8")
@@ -267,7 +263,10 @@ def load_data(folder: Path, image_size: int, cache: Path | None = None) -> "tupl
     """The train and val splits of a VOC tree, decoded at a size into the folder `cache` (by default beside the data)."""
     from yolo_core.data.voc import VocData
 
-    return VocData(folder, "train", image_size, cache), VocData(folder, "val", image_size, cache)
+    train, val = (VocData(folder, split, image_size, cache) for split in ("train", "val"))
+    if both := set(train.ids) & set(val.ids):
+        warnings.warn(f"{folder}: {len(both)} pictures of val are in train too, so that val says nothing of new pictures", stacklevel=2)
+    return train, val
 
 
 def profile_data(profile: str, progress: bool = True) -> "tuple[VocData, VocData]":

@@ -164,9 +164,7 @@ def _load(net: nn.Module, path: Path) -> None:
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:  # other names, other shapes; no dict at all
-        raise InputError(
-            f"{path}: not the weights of this {type(net).__name__}; pass a file saved from the same net, or 'imagenet'"
-        ) from error
+        raise InputError(f"{path}: not the weights of this {type(net).__name__}; pass a file of the same net, or 'imagenet'") from error
 
 
 BACKBONES: tuple[str, ...] = ("scratch", "resnet18", "efficientnet_lite0")

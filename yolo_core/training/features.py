@@ -33,9 +33,9 @@ class FeatureData(VocData):
         vars(self).update(vars(data))
         self._maps: Sequence[int] = range(len(data))  # of the file, which has one for each picture of `data`
         self._file = self._folder / f"features-{_key(data, backbone)}.npy"
-        with alone(self._file):
-            if not self._file.exists():
-                with writing(self._file):
+        if not self._file.exists():
+            with alone(self._file), writing(self._file):
+                if not self._file.exists():  # who waited finds it made
                     _build(self._file, data, backbone, device, progress)
         self._map()
 

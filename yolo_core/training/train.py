@@ -68,10 +68,9 @@ def train(
     run.schedule(steps)
     fingerprints = fingerprints_of(train_data, val_data, start)
     key = run_key(config, fingerprints, code)
-    checkpoints = Checkpoints(beside(Path(out)), f"{key} {steps} {fabric.world_size} {run.observer.code()}", checkpoint_seconds)
-    if not resume:
-        checkpoints.remove()
-    _go_on(run, checkpoints)
+    whole = f"{key} {steps} {fabric.world_size} {run.observer.code()} {start and start.record.get('steps')}"
+    checkpoints = Checkpoints(beside(Path(out)), whole, checkpoint_seconds)
+    _go_on(run, checkpoints, resume)
     at, description = run.progress, f"{config.experiment}/{config.arm} seed {config.seed}"
     with tqdm(total=steps, initial=at.step, desc=description, unit="step", disable=not (progress and first)) as bar:
         while at.step < steps:
@@ -155,9 +154,11 @@ def _at_hand(run: Training, train_data: VocData, val_data: VocData, workers: int
     return resident(splits, run.detector, device)
 
 
-def _go_on(run: Training, checkpoints: Checkpoints) -> None:
-    """Load the last checkpoint, if there is one. InputError for one that is whole by its digests, and doctored."""
-    if math.isfinite(checkpoints.seconds) and (found := checkpoints.latest()) is not None:
+def _go_on(run: Training, checkpoints: Checkpoints, resume: bool) -> None:
+    """Load the last checkpoint, if there is one and it is wanted. InputError for one that is whole by its digests, and doctored."""
+    if not resume:
+        checkpoints.remove()
+    if math.isfinite(checkpoints.seconds) and (found := checkpoints.latest()) is not None and resume:
         try:
             run.load(*found)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:

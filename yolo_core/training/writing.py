@@ -26,17 +26,19 @@ from yolo_core.training.records import SCHEMA, Run, read_run
 
 
 def run_key(config: RunConfig, fingerprints: dict[str, str], code: str) -> str:
-    """What makes two runs the same run: configuration, content of the data, syntax of the code."""
+    """What makes two runs the same run: configuration, content of the data and of a file of weights, syntax of the code."""
     parts = {"config": config.to_dict(), "data": fingerprints, "code": code, "schema": SCHEMA}
+    if config.weights not in (None, "imagenet") and (file := Path(config.weights)).is_file():
+        parts["weights"] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
     """Write a run beside its place and move it there, so that a reader sees a whole run or none.
 
-    What lies there is replaced if it is a run of the same key; beside anything else the run gets another name, with a warning.
+    What lies there is replaced if it is a run of the same key and length; beside anything else the run gets another name, with a warning.
     """
-    folder = folder if _key(folder) == record["key"] else _free(folder)
+    folder = folder if _same(folder, record) else _free(folder)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -54,12 +56,12 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
     return Run(folder, {"schema": SCHEMA, **record})
 
 
-def _key(folder: Path) -> str | None:
-    """The key of the run in a folder; None where there is no sound one."""
+def _same(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether a folder holds a sound run of the record's key, after as many steps."""
     try:
-        return read_run(folder).record["key"]
+        return all(read_run(folder).record.get(name) == record.get(name) for name in ("key", "steps"))
     except InputError:
-        return None
+        return False
 
 
 def keep(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
