@@ -5,6 +5,13 @@ VENV    ?= .venv
 WORKERS ?= 2
 LIMIT   ?= 560
 MINE    ?= my-exercises
+# What is given is taken as it stands, a $ in it too; a ~ that the shell has left is the home folder.
+given    = $(subst <start>,,$(subst <start>~/,$(or $(value HOME),~)/,<start>$(value $(1))))
+override VENV := $(call given,VENV)
+override MINE := $(call given,MINE)
+ifneq ($(origin PYTHON),undefined)
+  override PYTHON := $(call given,PYTHON)
+endif
 # Containers often forbid it; every process of a build and of the tests would then compile the code anew.
 export PYTHONDONTWRITEBYTECODE :=
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
@@ -21,6 +28,9 @@ ifeq ($(strip $(VENV)),)
 else
   PY    := $(call quoted,$(VENV)/bin/python)
   READY := $(subst $(EMPTY) ,\ ,$(VENV))/.ready
+  ifneq ($(strip $(foreach letter,: ; | \,$(findstring $(letter),$(VENV)))),)
+    $(error VENV=$(VENV): make reads no path with : ; | or \ in it; name another folder)
+  endif
 endif
 
 .DEFAULT_GOAL := help

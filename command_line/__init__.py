@@ -5,6 +5,7 @@ this one: data.py, runs.py, judging.py, book.py.
 """
 
 import sys
+from importlib.util import find_spec
 from typing import Annotated
 
 import tyro
@@ -14,6 +15,7 @@ from command_line.data import DataCommand
 from command_line.judging import Bench, Claims, Established, Forest, Reference
 from command_line.runs import Eval, Export, Plan, Predict, Train
 from groundwork.answer import answer, at_home, mend_streams
+from groundwork.errors import InputError
 from groundwork.paths import checkout
 
 Command = (
@@ -41,6 +43,22 @@ IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Read, Pdf, Links,
 def main(args: list[str] | None = None) -> int:
     """Run a command; the exit status."""
     mend_streams()
-    words = at_home(sys.argv[1:] if args is None else args)
-    command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
-    return answer(lambda: (checkout() if isinstance(command, IN_A_CHECKOUT) else None, command())[1])
+    return answer(lambda: _run(at_home(sys.argv[1:] if args is None else args)))
+
+
+def _run(words: list[str]) -> int:
+    """Parse and run. InputError for a command whose project files are not here, or whose packages are not installed."""
+    try:
+        command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
+    finally:  # --help ends here: written out while `answer` still hears of a full disk
+        sys.stdout.flush()
+    if isinstance(command, IN_A_CHECKOUT):
+        checkout()
+    try:
+        return command()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or find_spec(package):  # it lies there and lacks a module: a fault of the program
+            raise
+        brings = "pip install -c constraints.txt -e '.[book,test]'"
+        raise InputError(f"{words[0]}: the package {package} is not installed; {brings}, in a clone of the project, brings it") from error

@@ -15,9 +15,9 @@ from groundwork.strict_json import dumps
 
 
 def _a_file(out: Path, keys: set[str]) -> Path:
-    """Where a record can be written, known before minutes are spent. InputError for a folder, a place in none, and a file other than an
-    earlier record: JSON with these `keys`."""
-    if out.is_dir() or not out.parent.is_dir():
+    """Where a record can be written, known before minutes are spent. InputError for a folder, a device or a pipe, for a place in no
+    folder, and for a file other than an earlier record: JSON with these `keys`."""
+    if (out.exists() and not out.is_file()) or not out.parent.is_dir():
         raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
     try:
         renewed = not os.path.lexists(out) or keys <= set(json.loads(out.read_text(encoding="utf-8")))
@@ -99,10 +99,6 @@ class Reference:
     def __call__(self) -> int:
         from trial.register import committed, reference
 
-        if self.check:
-            found = reference.check(self.profile, self.records)
-            print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()))
-            return int("changed" in found.values())
         if self.workers < 1:
             raise InputError(f"--workers must be at least 1; got {self.workers}")
         if self.most is not None and self.most < 0:
@@ -110,6 +106,12 @@ class Reference:
         known = {f"{name}/{arm}" for name, arm, _ in reference.jobs()}
         if unknown := [arm for arm in self.arms if arm not in known]:
             raise InputError(f"--arms: there is no arm {unknown[0]!r}; name some of {', '.join(sorted(known))}")
+        if self.check:
+            if (self.most, self.workers, self.arms) != (None, 1, ()):
+                raise InputError("--check repeats every stored arm, in this process; leave --arms, --workers and --most out")
+            found = reference.check(self.profile, self.records)
+            print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()))
+            return int("changed" in found.values())
         trained = reference.run_all(self.profile, self.most, self.workers, self.records, self.arms)
         print(f"{trained} runs trained by this process; records in {committed.records_folder(self.profile, self.records)}")
         return 0

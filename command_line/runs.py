@@ -4,6 +4,7 @@ Inside: a dataclass a command. Heavy imports (torch, sphinx) wait inside the com
 """
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -76,7 +77,7 @@ class Train:
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
         out = Path(os.path.realpath(self.out))  # where a link leads
         if Path.cwd().is_relative_to(out) or os.path.ismount(out):  # a finished run is moved to its place, which is neither
-            inside = f"name a folder inside it, --out {self.out / 'run'}"
+            inside = f"name a folder inside it, --out {shlex.quote(str(self.out / 'run'))}"
             raise InputError(f"{self.out}: is the current folder, one around it, or a disk's own; {inside}")
         holder = next(folder for folder in out.parents if folder.exists())
         if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
@@ -113,11 +114,14 @@ class Train:
             return None
         before, arm = config.start.split("/")
         if self.start is None:
-            first = (
-                f"python -m yolo_core train {before} --arm {arm} --profile {self.profile} --data {self.data} --seed {self.seed} --out START"
-            )
+            words = {"--arm": arm, "--profile": self.profile, "--data": self.data, "--cache": self.cache, "--weights": self.weights}
+            words |= {"--seed": self.seed, "--out": "START"}
+            given = [str(word) for option in words.items() if option[1] is not None for word in option]
+            first = shlex.join(["python", "-m", "yolo_core", "train", before, *given])
             wanted = f"{config.experiment}/{config.arm} goes on from a run of {config.start}"
             raise InputError(f"{wanted}; train that first, {first}, and name it: --start START")
+        if self.weights is not None:
+            raise InputError(f"--weights: {config.experiment}/{config.arm} begins with the weights of --start alone; leave --weights out")
         found = read_run(self.start)
         got = found.config
         if (got.experiment, got.arm, got.seed) != (before, arm, config.seed):
@@ -233,7 +237,11 @@ class Plan:
         )
         found = memory.plan(config, self.vram_gib, self.levers)
         answer, lines = found.to_dict(), [found.table()]
-        if self.verify and found.micro_batch is not None:
+        if self.verify and found.micro_batch is None:
+            why = f"nothing was verified: no micro-batch is predicted to fit {self.vram_gib:g} GiB"
+            answer |= {"unverified": why}
+            lines.append(why)
+        elif self.verify:
             held, reserved = (size / memory.MIB for size in memory.verify(config, found.micro_batch, self.vram_gib))
             answer |= {"verified_mib": held, "reserved_mib": reserved}
             lines.append(f"verified on this GPU at micro-batch {found.micro_batch}: {held:.0f} MiB held, {reserved:.0f} MiB reserved")

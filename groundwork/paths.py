@@ -35,5 +35,6 @@ def runs_folder() -> Path:
 def checkout() -> Path:
     """The project's folder. InputError where the package was installed without it: records, notebooks and exercises are not there."""
     if not (ROOT / "_toc.yml").is_file():
-        raise InputError(f"this works in a checkout of the project, and {ROOT} is none; clone the project and give the command there")
+        there = "clone the project and say there: python -m yolo_core ..."  # an installed yolo-core does not look where it is called
+        raise InputError(f"this works in a checkout of the project, and {ROOT} is none; {there}")
     return ROOT

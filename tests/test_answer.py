@@ -39,6 +39,15 @@ def test_an_output_that_is_full_is_a_sentence_even_where_little_was_said(tmp_pat
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("words", ["--help", "train --help"])
+@pytest.mark.parametrize(("place", "status"), [("| true; exit ${PIPESTATUS[0]}", 141), ("> /dev/full", 2)])
+def test_help_that_nobody_reads_or_that_has_no_room_is_answered_as_a_commands_words_are(tmp_path, words, place, status):
+    line = f"'{sys.executable}' -m yolo_core {words} {place}"
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (status, int(status == 2)), done.stderr
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_no_fault_and_no_file_gets_what_is_said_to_it(tmp_path, closed):
     """The next file opened would have the number of the stream."""

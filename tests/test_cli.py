@@ -220,3 +220,19 @@ def test_a_loss_that_is_no_number_stops_train_with_a_sentence(tree, tmp_path, ca
 def test_claims_in_two_forms_at_once_and_a_check_of_records_that_are_not_there_are_refused(tmp_path, capsys):
     assert "one or the other" in refusal(capsys, ["claims", "--json", "--markdown"])
     assert f"{tmp_path}/pocket/canaries: no canary" in refusal(capsys, ["reference", "--check", "--records", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--arms", "focal/mse"], "leave --arms, --workers and --most out"),
+        (["--workers", "2"], "leave --arms, --workers and --most out"),
+        (["--most", "1"], "leave --arms, --workers and --most out"),
+        (["--arms", "focal/nope"], "there is no arm 'focal/nope'"),
+        (["--workers", "0"], "--workers must be at least 1"),
+        (["--most", "-1"], "--most must be at least 0"),
+    ],
+)
+def test_a_check_of_records_drops_no_option_in_silence(capsys, monkeypatch, options, said):
+    monkeypatch.setattr("trial.register.reference.check", lambda *_: {"focal/mse": "same"})
+    assert said in refusal(capsys, ["reference", "--check", *options])

@@ -1,4 +1,4 @@
-"""`make` where paths have spaces and quotes, those of the Python and the environment too; and what a clone on Windows gets."""
+"""`make` where paths have spaces, quotes and dollars, those of the Python and the environment too; and what a clone on Windows gets."""
 
 import re
 import shutil
@@ -49,7 +49,8 @@ def made(tmp_path):
 
     def make(target, *options):
         command = ["make", "--no-print-directory", target, f"PYTHON={python}", "MINE=my 'own", *options]
-        done = subprocess.run(command, cwd=checkout, env={"PATH": "/usr/bin:/bin", "LOG": str(log)}, capture_output=True, text=True)
+        here = {"PATH": "/usr/bin:/bin", "LOG": str(log), "HOME": str(tmp_path)}
+        done = subprocess.run(command, cwd=checkout, env=here, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         return log.read_text().splitlines()
 
@@ -78,6 +79,27 @@ def test_an_environment_is_made_once_where_it_was_asked_for(made, tmp_path, envi
     assert f"|<-m><venv><{environment}>" in first and (tmp_path / NAME / environment / ".ready").exists()
     assert made("venv", f"VENV={environment}") == first
     assert {path.name for path in (tmp_path / NAME).iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt", environment}
+
+
+def test_a_home_that_the_shell_has_left_is_found_by_make(made, tmp_path):
+    """dash and zsh leave the ~ in `make VENV=~/envs/yolo`, and a folder of that name was made in the checkout."""
+    last = made("exercises", "VENV=~/my  envs/~/new", "MINE=~/mine", "PYTHON=~/my 'own` py/python")[-1]
+    assert last.endswith(f"<--out><{tmp_path}/mine>") and (tmp_path / "my  envs/~/new/.ready").exists()
+    assert {path.name for path in (tmp_path / NAME).iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt"}
+
+
+def test_a_dollar_in_what_is_given_stays_one(made, tmp_path):
+    (tmp_path / "my 'own` py").rename(tmp_path / "my $own $$py")
+    last = made("exercises", "VENV=my$env", "MINE=my$dir", f"PYTHON={tmp_path}/my $own $$py/python")[-1]
+    assert last.endswith("<--out><my$dir>") and (tmp_path / NAME / "my$env/.ready").exists()
+
+
+@pytest.mark.parametrize("letter", ":;|\\")
+def test_an_environment_whose_name_make_cannot_read_is_refused_in_a_sentence(letter):
+    """Some were syntax of make's, in words of its own; a backslash before a space led elsewhere."""
+    command = ["make", "-n", "-C", str(ROOT), "venv", f"VENV=/nowhere/a{letter}b"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and f"VENV=/nowhere/a{letter}b: make reads no path with : ; | or \\ in it" in done.stderr
 
 
 def test_a_clone_on_windows_has_the_bytes_of_the_repository(tmp_path):

@@ -103,6 +103,16 @@ def test_a_nonsensical_plan_gets_a_sentence(arguments, said, capsys, monkeypatch
     assert error.startswith("error: ") and said in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_where_nothing_fits_a_plan_says_that_nothing_was_verified_and_why(form, capsys, monkeypatch):
+    parts = dict.fromkeys(memory.PARTS.values(), 0) | {"activations": 9 * GIB}
+    monkeypatch.setattr(memory, "predict", lambda *_: memory.Peak(parts))
+    assert main(["plan", "--vram-gib", "6", "--verify", *form]) == 1
+    said = capsys.readouterr().out
+    why = "nothing was verified: no micro-batch is predicted to fit 6 GiB"
+    assert json.loads(said)["unverified"] == why if form else said.splitlines()[-1] == why
+
+
 def test_a_plan_predicts_each_micro_batch_once_and_takes_no_memory_for_it(capsys, monkeypatch):
     """Which is why it takes seconds: no tensor of the net, of a picture or of an optimiser is ever made."""
     asked = []

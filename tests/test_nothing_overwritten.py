@@ -1,6 +1,7 @@
 """Nothing of the user's is written over: each command that writes is pointed at places where something lies."""
 
 import json
+import os
 import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,17 @@ def test_a_record_of_times_or_scores_replaces_one_of_its_kind_and_nothing_else(c
         assert "mine.json: already there" in capsys.readouterr().err and out.read_text() == text
     out.unlink()
     assert main([command, "--out", str(out)]) == 0 and main([command, "--out", str(out)]) == 0
+
+
+@pytest.mark.parametrize("command", ["bench", "established"])
+@pytest.mark.parametrize("place", ["/dev/full", "pipe"])
+def test_a_device_and_a_pipe_are_no_place_for_a_record_and_are_not_read(command, place, tmp_path, capsys, monkeypatch):
+    """The one has no end, and from the other nothing may ever come."""
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("read"))
+    os.mkfifo(tmp_path / "pipe")
+    assert main([command, "--out", str(tmp_path / place)]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / place}: expected a file in a folder that is there" in error and error.count("\n") == 1
 
 
 def test_scenes_and_exercises_and_exports_are_kept_too(untrained, tmp_path, capsys):

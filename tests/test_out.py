@@ -1,6 +1,7 @@
 """Where what is made goes: through links, not onto a disk's root or the current folder, with the rights that the user gives."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_a_run_is_not_moved_onto_the_current_folder_one_around_it_or_a_disk(tmp_
     monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(tmp_path / "empty"))
     assert train_to(tmp_path / "empty", tree) == 2
     assert "name a folder inside it" in capsys.readouterr().err and reached == []
+
+
+def test_a_folder_inside_is_told_as_an_option_that_can_be_given_as_it_stands(tmp_path, tree, monkeypatch, capsys, reached):  # noqa: F811
+    (tmp_path / "my run").mkdir()
+    monkeypatch.chdir(tmp_path / "my run")
+    assert train_to(tmp_path / "my run", tree) == 2
+    told = capsys.readouterr().err.split("name a folder inside it, ")[1]
+    assert shlex.split(told) == ["--out", str(tmp_path / "my run/run")]
 
 
 def test_a_folder_built_aside_goes_where_a_link_leads_with_the_rights_that_the_user_gives(tmp_path):

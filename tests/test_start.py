@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shlex
 from pathlib import Path
 from types import UnionType
 from typing import Literal, get_args, get_origin
@@ -71,6 +73,25 @@ def test_an_arm_that_goes_on_from_another_run_is_given_it_or_refused(tree, tmp_p
     assert main(command(tree, tmp_path / "run", name, arm, "--start", folder)) == 0
     ((config, start),) = reached
     assert config == experiments.resolve(name, arm, "smoke") and start.folder == Path(folder)
+
+
+def test_the_training_that_has_to_come_first_is_told_as_a_command_that_runs_as_it_stands(tree, tmp_path, capsys, reached):
+    (tmp_path / "my data").symlink_to(tree)
+    places = {"--cache": str(tmp_path / "it's decoded"), "--weights": str(tmp_path / "my weights.pth")}
+    options = [*(word for option in places.items() for word in option), "--seed", "3"]
+    assert main(command(tmp_path / "my data", tmp_path / "run", "finetune", "continued", *options)) == 2
+    told = shlex.split(re.search(r"train that first, python -m yolo_core (.*), and name it: --start START", capsys.readouterr().err)[1])
+    assert main([word.replace("START", str(tmp_path / "first")) for word in told]) == 0
+    ((config, _),) = reached
+    assert config == dataclasses.replace(experiments.resolve("focal", "mse", "smoke", 3), weights=places["--weights"])
+    assert any((tmp_path / "it's decoded").iterdir()) and told[told.index("--data") + 1] == str(tmp_path / "my data")
+
+
+def test_weights_beside_a_start_are_refused_and_not_written_into_a_record_that_never_saw_them(tree, tmp_path, capsys, reached):
+    given = ["--start", run_of(tmp_path / "start", "focal", "mse"), "--weights", str(tmp_path / "weights.pth")]
+    assert main(command(tree, tmp_path / "run", "finetune", "continued", *given)) == 2
+    error = capsys.readouterr().err
+    assert "--weights: finetune/continued begins with the weights of --start alone" in error and error.count("\n") == 1 and not reached
 
 
 @pytest.mark.parametrize(("made", "said"), [(("focal", "focal", 0), "got focal/focal"), (("focal", "mse", 1), "seed 1")])
