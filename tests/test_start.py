@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Literal, get_args, get_origin
@@ -20,6 +21,8 @@ from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import Run, read_run
+from yolo_core.training.step import Training
+from yolo_core.training.train import make_fabric
 from yolo_core.training.writing import write_run
 
 CONTINUED = [(name, arm) for name, trial in experiments.EXPERIMENTS.items() for arm, one in trial.arms.items() if "start" in one.changes]
@@ -128,6 +131,16 @@ def test_a_run_that_goes_on_begins_with_the_weights_of_the_other_and_names_its_k
     learnt = {name: tensor for name, tensor in read_run(out).weights().items() if name.endswith(("weight", "bias"))}
     moved = [float((tensor - weights[name]).abs().max()) for name, tensor in learnt.items()]
     assert 0 < max(moved) < 1e-3, "one step at 1e-5 from there, and not another net"
+
+
+def test_a_run_that_goes_on_needs_no_weights_of_the_backbone(monkeypatch):
+    """Its start brings them all: nothing is downloaded."""
+    config, built = experiments.resolve("finetune", "continued", "rtx2060"), []
+    monkeypatch.setattr(RunConfig, "detector", lambda self: built.append(self) or torch.nn.Linear(1, 1))
+    monkeypatch.setattr(Run, "weights", lambda self: torch.nn.Linear(1, 1).state_dict())
+    with suppress(AttributeError):  # the stand-in is no detector
+        Training(config, make_fabric("32-true"), Run(Path("start"), {}))
+    assert config.weights == "imagenet" and [one.weights for one in built] == [None]
 
 
 def test_no_training_claims_a_start_that_it_is_not_given_or_hides_one_that_it_is(tree, tmp_path):

@@ -8,7 +8,7 @@ partial last group, or a last micro-batch of another size, weighs what it should
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -91,8 +91,8 @@ class Training:
             said = "a run to start from was given" if config.start is None else f"no run of {config.start} was given"
             raise InputError(f"{config.experiment}/{config.arm} starts from {config.start or 'fresh weights'}, and {said}")
         self.config, self.fabric, self.precision = config, fabric, fabric.strategy.precision
-        self.detector = config.detector().to(memory_format=torch.channels_last)
-        if start is not None:
+        self.detector = (replace(config, weights=None) if start else config).detector().to(memory_format=torch.channels_last)
+        if start is not None:  # which brings all weights: none were fetched above
             try:
                 self.detector.load_state_dict(start.weights())
             except RuntimeError as error:
