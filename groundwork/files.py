@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -158,9 +158,11 @@ def filling(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_place_of(out: Path) -> Iterator[Path]:
-    """A new folder, whose content lies in `out` at the end: all of it or, where something goes wrong, nothing. Where `out` is there, the
-    files of the same names in it are replaced."""
+def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
+    """A new folder, whose content lies in `out` at the end: all of it or, where something goes wrong, nothing.
+
+    Where `out` is there, what has the same name in it by then is kept, and InputError: unless it is a file that `replaces` allows for.
+    """
     named, out = out, Path(os.path.realpath(out))  # where a link leads
     with ExitStack() as around:
         try:
@@ -171,7 +173,11 @@ def in_place_of(out: Path) -> Iterator[Path]:
         try:
             yield folder
             if out.is_dir():
-                for entry in list(folder.iterdir()):
+                entries = list(folder.iterdir())
+                for lying in (out / entry.name for entry in entries if os.path.lexists(out / entry.name)):  # all, before the first moves
+                    if lying.is_dir() or not replaces(lying):
+                        raise InputError(f"{lying}: already there, and is not written over; move it away, or name another folder")
+                for entry in entries:
                     os.replace(entry, out / entry.name)
             else:
                 shared(folder)

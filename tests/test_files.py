@@ -156,3 +156,24 @@ def test_a_folder_that_cannot_take_its_place_is_told(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="cannot be made .*; name a folder that can be written to"), in_place_of(tmp_path / "file" / "out"):
         pass
+
+
+@pytest.mark.parametrize("replaces", [None, lambda file: file.name == "first"], ids=["nothing", "the first alone"])
+@pytest.mark.parametrize("lay", [Path.mkdir, Path.touch, lambda place: place.symlink_to("nowhere")], ids=["a folder", "a file", "a link"])
+def test_all_files_take_their_places_or_none(tmp_path, lay, replaces):
+    (tmp_path / "first").write_text("earlier")
+    options = [replaces] if replaces else []
+    with pytest.raises(InputError, match="already there, and is not written over"), in_place_of(tmp_path, *options) as aside:
+        for name in ("first", "second", "third"):
+            (aside / name).write_text("new")
+        lay(tmp_path / "second")
+    assert (tmp_path / "first").read_text() == "earlier" and {path.name for path in tmp_path.iterdir()} == {"first", "second"}
+
+
+def test_a_folder_is_not_replaced_though_a_file_would_be(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").write_text("earlier")
+    with pytest.raises(InputError, match="b: already there"), in_place_of(tmp_path, lambda _: True) as aside:
+        (aside / "a").write_text("new")
+        (aside / "b").write_text("new")
+    assert (tmp_path / "a").read_text() == "earlier"
