@@ -7,8 +7,10 @@ Inside: `Archive` (what is published where), `fetch` (resumed where it was cut o
 import hashlib
 import os
 import shutil
+import signal
 import tarfile
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -168,6 +170,7 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
         try:
             around.enter_context(filling(out.parent))
             folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
+            around.enter_context(_swept_by_sigterm(folder, around))
         except OSError as error:
             raise InputError(f"{named}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
         try:
@@ -184,6 +187,26 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
                 os.replace(folder, out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _swept_by_sigterm(folder: Path, around: ExitStack) -> Iterator[None]:
+    """SIGTERM, by which a process ends where it stands, takes the folder away first, with what was made around it."""
+
+    def sweep(*_: object) -> None:
+        with suppress(OSError):  # by another name: a helper that still writes finds no folder
+            shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}.gone")), ignore_errors=True)
+        around.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    heard = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if heard:  # only the main thread may ask, and a handler of the caller's stays
+        signal.signal(signal.SIGTERM, sweep)
+    try:
+        yield
+    finally:
+        if heard:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def shared(path: Path) -> None:
