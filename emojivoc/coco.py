@@ -3,10 +3,13 @@
 Inside: `instances` (of one split), `write` (a file a split).
 """
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
-from groundwork.errors import writing
+from groundwork.errors import InputError, writing
+from groundwork.files import in_place_of
 from groundwork.strict_json import write_json
 from voc_tree.annotation import CLASSES, read_annotation
 from voc_tree.tree import Split
@@ -31,11 +34,22 @@ def instances(root: Path | str, split: str) -> dict[str, Any]:
 
 
 def write(root: Path, splits: tuple[str, ...] = ("train", "val")) -> list[Path]:
-    """Write `instances` of each split as root/annotations/instances_SPLIT.json; the files. InputError where the disk refuses."""
+    """Write `instances` of each split as root/annotations/instances_SPLIT.json; the files. One that says the same already is left alone.
+    InputError for one that says something else, before any is written, and where the disk refuses."""
     folder = Path(root) / "annotations"
-    files = [folder / f"instances_{split}.json" for split in splits]
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-        for split, file in zip(splits, files, strict=True):
-            write_json(file, instances(root, split))
-    return files
+    found = {folder / f"instances_{split}.json": instances(root, split) for split in splits}
+    missing = [file for file in found if not os.path.lexists(file)]
+    for file, value in found.items():
+        if file not in missing and not _says(file, value):
+            raise InputError(f"{file}: already there, and holds something else than these scenes; move it away and run this again")
+    with writing(folder), in_place_of(folder) as draft:
+        for file in missing:
+            write_json(draft / file.name, found[file])
+    return list(found)
+
+
+def _says(file: Path, value: object) -> bool:
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) == value
+    except (OSError, ValueError, RecursionError):
+        return False

@@ -35,8 +35,11 @@ def environment(device: str) -> dict[str, Any]:
 
 def _commit() -> str | None:
     """HEAD of the checkout, "+" appended unless the tree is known to be the same; None outside a checkout, and where git cannot say."""
-    git = partial(subprocess.run, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+    # A hook's variables lead to another repository, and so does a search of the folders above for one that is sound.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(("GIT_CONFIG", "GIT_TEST"))}
+    git = partial(subprocess.run, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False, env=own)
     try:
+        own["GIT_CEILING_DIRECTORIES"] = str(ROOT.resolve().parent)
         if not (ROOT / ".git").exists():
             return None
         head = git(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])

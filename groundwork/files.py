@@ -7,11 +7,13 @@ Inside: `Archive` (what is published where), `fetch` (resumed where it was cut o
 import hashlib
 import os
 import shutil
+import signal
 import tarfile
 import tempfile
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -158,26 +160,53 @@ def filling(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_place_of(out: Path) -> Iterator[Path]:
-    """A new folder, whose content lies in `out` at the end: all of it or, where something goes wrong, nothing. Where `out` is there, the
-    files of the same names in it are replaced."""
+def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
+    """A new folder, whose content lies in `out` at the end: all of it or, where something goes wrong, nothing.
+
+    Where `out` is there, what has the same name in it by then is kept, and InputError: unless it is a file that `replaces` allows for.
+    """
     named, out = out, Path(os.path.realpath(out))  # where a link leads
     with ExitStack() as around:
         try:
             around.enter_context(filling(out.parent))
             folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
+            around.enter_context(_swept_by_sigterm(folder, around))
         except OSError as error:
             raise InputError(f"{named}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
         try:
             yield folder
             if out.is_dir():
-                for entry in list(folder.iterdir()):
+                entries = list(folder.iterdir())
+                for lying in (out / entry.name for entry in entries if os.path.lexists(out / entry.name)):  # all, before the first moves
+                    if lying.is_dir() or not replaces(lying):
+                        raise InputError(f"{lying}: already there, and is not written over; move it away, or name another folder")
+                for entry in entries:
                     os.replace(entry, out / entry.name)
             else:
                 shared(folder)
                 os.replace(folder, out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _swept_by_sigterm(folder: Path, around: ExitStack) -> Iterator[None]:
+    """SIGTERM, by which a process ends where it stands, takes the folder away first, with what was made around it."""
+
+    def sweep(*_: object) -> None:
+        with suppress(OSError):  # by another name: a helper that still writes finds no folder
+            shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}.gone")), ignore_errors=True)
+        around.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    heard = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if heard:  # only the main thread may ask, and a handler of the caller's stays
+        signal.signal(signal.SIGTERM, sweep)
+    try:
+        yield
+    finally:
+        if heard:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def shared(path: Path) -> None:

@@ -96,3 +96,29 @@ def test_a_place_without_a_tree_gets_no_advice_to_give_that_very_place(tmp_path,
 def test_to_build_a_book_is_no_advice_where_there_is_no_such_profile(capsys):
     assert main(["pdf", "--profile", "nope"]) == 2
     assert "unknown profile 'nope'; choose one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("empty", ["VOCdevkit/VOC2006", "VOC2012"])
+def test_a_folder_without_pictures_is_not_taken_for_the_tree(tmp_path, empty):
+    made = write_tree(tmp_path / "made", train=2, val=1)
+    (tmp_path / "data/VOCdevkit").mkdir(parents=True)
+    (made / BASE).rename(tmp_path / "data/VOCdevkit/VOC2007")
+    (tmp_path / "data" / empty).mkdir()
+    (sentence,) = check(tmp_path / "data")
+    assert check(follow(sentence)) == []
+
+
+def test_an_empty_folder_of_the_trees_name_is_not_worth_a_move(tmp_path):
+    (tmp_path / "data/VOC2012").mkdir(parents=True)
+    (sentence,) = check(tmp_path / "data")
+    assert "move" not in sentence and "data voc --out" in sentence
+
+
+def test_what_a_system_keeps_beside_the_splits_is_no_fault_and_no_split_to_choose(tmp_path):
+    """macOS lays its ._train.txt, which is no text, beside train.txt on disks of other systems."""
+    root = write_tree(tmp_path / "tree", train=3, val=2)
+    for split in ("train", "val"):
+        split_file(root, split).with_name(f"._{split}.txt").write_bytes(b"\0\x05\x16\x07\xff")
+    assert check(root) == [] and trains(root)
+    with pytest.raises(InputError, match="choose one of: train, val, or write it"):
+        VocData(root, "test", 8)

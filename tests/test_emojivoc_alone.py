@@ -50,3 +50,22 @@ def test_the_same_seed_gives_the_same_instances(made, tmp_path):
     assert main(["--out", str(tmp_path / "again"), "--train", "6", "--val", "3", "--size", "64", "--coco-json"]) == 0
     files = [folder / "annotations/instances_val.json" for folder in (made, tmp_path / "again")]
     assert json.loads(files[0].read_text()) == json.loads(files[1].read_text())
+
+
+def test_instances_of_the_users_are_kept_and_the_same_ones_are_left_alone(made, tmp_path, capsys):
+    words = ["--out", str(tmp_path / "again"), "--train", "6", "--val", "3", "--size", "64"]
+    assert main(words) == 0
+    mine, other = (tmp_path / "again/annotations" / f"instances_{split}.json" for split in ("val", "train"))
+    mine.parent.mkdir()
+    capsys.readouterr()
+    for lay in (lambda: mine.write_text('{"images": []}'), lambda: mine.write_text("notes"), lambda: mine.symlink_to(tmp_path / "nowhere")):
+        lay()
+        before = mine.is_symlink() or mine.read_text()
+        assert main([*words, "--coco-json"]) == 2
+        assert f"error: {mine}: already there" in (said := capsys.readouterr().err) and said.count("\n") == 1
+        assert (mine.is_symlink() or mine.read_text()) == before and not other.exists(), "neither of the two is written"
+        mine.unlink()
+    mine.write_text(json.dumps(json.loads((made / "annotations/instances_val.json").read_text())))
+    before = mine.read_bytes()
+    assert main([*words, "--coco-json"]) == 0 and main([*words, "--coco-json"]) == 0
+    assert mine.read_bytes() == before and other.read_bytes() == (made / "annotations/instances_train.json").read_bytes()

@@ -8,11 +8,17 @@ from book.press import execute
 from groundwork import environment
 
 
+def commit(folder, message):
+    """A repository of one commit."""
+    folder.mkdir(exist_ok=True)
+    for command in (["init", "-q"], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", message]):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A checkout of one commit, in the place of this one."""
-    for command in (["init", "-q"], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty", "-m", "first"]):
-        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    commit(tmp_path, "first")
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     return tmp_path
 
@@ -81,3 +87,36 @@ def test_a_package_without_metadata_costs_neither_a_record_nor_a_notebook_that_h
     monkeypatch.setattr(execute, "SHOWN", environment.PACKAGES)
     for packages in (environment.environment("cpu")["packages"], execute._circumstances()["packages"]):
         assert packages["torch"] and packages["brought-by-conda-under-another-name"] == "not installed"
+
+
+def test_a_hooks_variables_name_no_other_repositorys_commit(checkout, monkeypatch):
+    named = environment.environment("cpu")["commit"]
+    commit(checkout / "other", "another")
+    monkeypatch.setenv("GIT_DIR", str(checkout / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(checkout / "other"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(checkout / "other/.git/none"))
+    assert environment.environment("cpu")["commit"] == named
+
+
+@pytest.mark.parametrize("torn", ["an empty .git", "a .git without HEAD", "through a link"])
+def test_the_commit_of_a_repository_around_the_checkout_is_not_taken(checkout, tmp_path_factory, monkeypatch, torn):
+    inner = checkout / "inner"
+    if torn == "a .git without HEAD":
+        commit(inner, "second")
+        (inner / ".git/HEAD").unlink()
+    else:
+        (inner / ".git").mkdir(parents=True)
+    if torn == "through a link":
+        (link := tmp_path_factory.mktemp("links") / "link").symlink_to(inner)
+        inner = link
+    monkeypatch.setattr(environment, "ROOT", inner)
+    assert environment.environment("cpu")["commit"] is None
+
+
+def test_a_worktree_and_a_link_to_one_are_named(checkout, tmp_path_factory, monkeypatch):
+    named, beside = environment.environment("cpu")["commit"], tmp_path_factory.mktemp("beside")
+    subprocess.run(["git", "-C", str(checkout), "worktree", "add", "-q", str(beside / "tree")], check=True)
+    (beside / "link").symlink_to(beside / "tree")
+    for place in (beside / "tree", beside / "link"):
+        monkeypatch.setattr(environment, "ROOT", place)
+        assert environment.environment("cpu")["commit"] == named

@@ -158,3 +158,15 @@ def test_a_leaked_solution_would_be_seen(tmp_path):
     write(tmp_path / "out", tmp_path)
     cells = json.loads((tmp_path / "out/head.ipynb").read_text())["cells"]
     assert "(hidden + 1) * outputs" in "".join("".join(cell["source"]) for cell in cells)
+
+
+def test_a_link_of_the_readers_that_leads_nowhere_today_is_kept(tmp_path):
+    """To a disk that is not mounted, for instance."""
+    (tmp_path / "grid.ipynb").symlink_to(tmp_path / "unmounted/grid.ipynb")
+    assert not write(tmp_path)["grid"]
+    assert (tmp_path / "grid.ipynb").is_symlink() and grade("grid", tmp_path / "grid.ipynb").verdict == "not yet done"
+
+
+def test_advice_names_a_folder_with_a_space_as_a_shell_takes_it(tmp_path):
+    with pytest.raises(exercises.InputError, match=f"exercises --out '{tmp_path}/my work'$"):
+        exercises.grade_all(tmp_path / "my work")

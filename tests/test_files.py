@@ -3,6 +3,9 @@
 import errno
 import hashlib
 import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from helpers_archives import pack, serving
 
 from groundwork.errors import InputError
 from groundwork.files import Archive, Contents, fetch, in_place_of
+from groundwork.paths import ROOT
 
 WHOLE = np.random.default_rng(0).bytes(3_000_000)  # more than files.CHUNK
 
@@ -156,3 +160,42 @@ def test_a_folder_that_cannot_take_its_place_is_told(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="cannot be made .*; name a folder that can be written to"), in_place_of(tmp_path / "file" / "out"):
         pass
+
+
+def test_what_is_told_to_end_leaves_nothing_half_made_and_a_handler_is_the_callers_again(tmp_path):
+    """Nor the folders made around it. What a helper goes on to write finds no folder."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from groundwork.files import in_place_of\n"
+        "with in_place_of(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a/b/out")], cwd=ROOT)
+    assert done.returncode == -signal.SIGTERM and list(tmp_path.iterdir()) == []
+    before = signal.getsignal(signal.SIGTERM)
+    with in_place_of(tmp_path / "out"):
+        assert signal.getsignal(signal.SIGTERM) != before
+        with in_place_of(tmp_path / "other"):
+            pass
+    assert signal.getsignal(signal.SIGTERM) == before == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("replaces", [None, lambda file: file.name == "first"], ids=["nothing", "the first alone"])
+@pytest.mark.parametrize("lay", [Path.mkdir, Path.touch, lambda place: place.symlink_to("nowhere")], ids=["a folder", "a file", "a link"])
+def test_all_files_take_their_places_or_none(tmp_path, lay, replaces):
+    (tmp_path / "first").write_text("earlier")
+    options = [replaces] if replaces else []
+    with pytest.raises(InputError, match="already there, and is not written over"), in_place_of(tmp_path, *options) as aside:
+        for name in ("first", "second", "third"):
+            (aside / name).write_text("new")
+        lay(tmp_path / "second")
+    assert (tmp_path / "first").read_text() == "earlier" and {path.name for path in tmp_path.iterdir()} == {"first", "second"}
+
+
+def test_a_folder_is_not_replaced_though_a_file_would_be(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").write_text("earlier")
+    with pytest.raises(InputError, match="b: already there"), in_place_of(tmp_path, lambda _: True) as aside:
+        (aside / "a").write_text("new")
+        (aside / "b").write_text("new")
+    assert (tmp_path / "a").read_text() == "earlier"

@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import evidence
 import pytest
 from matplotlib.colors import to_hex
+from test_full_disk import refused
+from test_nothing_overwritten import contents
 
 from book.press import publish
 from trial.figures import forest
@@ -169,3 +171,35 @@ def test_a_build_shows_the_picture_that_it_has_drawn_itself(tmp_path):
     publish._stage([], tmp_path, publish.ROOT)
     assert (tmp_path / "src/book/_static/forest.svg").read_text() == "<svg>of this build</svg>"
     assert (tmp_path / "src/book/_static/forest-narrow.svg").read_bytes() == (forest.FOLDER / "forest-narrow.svg").read_bytes()
+
+
+def test_an_earlier_picture_is_drawn_anew_and_all_else_of_its_name_is_kept(tmp_path, capsys):
+    """A file of the user's, a link to one, a link to nothing, a folder, and a linked earlier picture: nothing is written at all."""
+    (tmp_path / "mine.svg").write_text("<svg><title>The register</title>mine</svg>")
+    write(tmp_path, [HOLDS])
+    earlier = (tmp_path / "forest.svg").read_bytes()
+    wide, narrow = (tmp_path / name for name in FILES)
+    kinds = {
+        "a file": lambda: narrow.write_bytes((tmp_path / "mine.svg").read_bytes()),
+        "an empty file": lambda: narrow.write_bytes(b""),
+        "a link": lambda: narrow.symlink_to(tmp_path / "mine.svg"),
+        "a link to an earlier one": lambda: narrow.symlink_to(wide),
+        "a link to nothing": lambda: narrow.symlink_to(tmp_path / "nowhere"),
+        "a folder": narrow.mkdir,
+    }
+    for kind, lay in kinds.items():
+        narrow.rmdir() if narrow.is_dir() else narrow.unlink()
+        lay()
+        before = {file: (file.is_symlink(), file.is_file() and file.read_bytes()) for file in tmp_path.iterdir()}
+        assert main(["forest", "--out", str(tmp_path)]) == 2, kind
+        assert f"{narrow}: already there, and is not written over" in capsys.readouterr().err
+        assert {file: (file.is_symlink(), file.is_file() and file.read_bytes()) for file in tmp_path.iterdir()} == before, kind
+    narrow.rmdir()
+    assert main(["forest", "--out", str(tmp_path)]) == 0 and wide.read_bytes() != earlier
+
+
+def test_a_picture_without_room_leaves_the_earlier_ones_and_names_its_folder(tmp_path, capsys):
+    write(tmp_path, [HOLDS])
+    before = contents(tmp_path)
+    assert f"{tmp_path}: cannot be written" in refused(capsys, ["forest", "--out", tmp_path])
+    assert contents(tmp_path) == before

@@ -85,6 +85,12 @@ def test_no_helper_outlives_a_command_that_is_stopped(command, how, tmp_path):
             os.kill(pid, signal.SIGKILL)
 
 
+def test_scenes_half_made_go_with_a_command_that_is_told_to_end(tmp_path):
+    process, *_ = stopped(tmp_path, "data emoji", lambda process: process.send_signal(signal.SIGTERM))
+    assert process.returncode == -signal.SIGTERM
+    assert {path.name for path in tmp_path.iterdir()} == {"main.py", "pids", "said"}, "a folder .scenes- would be one of them"
+
+
 def test_a_ctrl_c_stops_reference_and_its_helpers_in_sentences(tmp_path):
     process, _, said = stopped(tmp_path, "reference", lambda process: os.killpg(process.pid, signal.SIGINT))
     assert process.returncode == 130 and "error: interrupted" in said and "Traceback" not in said

@@ -161,3 +161,36 @@ def test_an_export_keeps_a_file_that_came_while_it_was_made(quick_onnx, untraine
     assert main(["export", str(untrained), "--out", str(tmp_path / "model.onnx")]) == 2
     assert "already there" in capsys.readouterr().err
     assert contents(tmp_path) == {Path("model.onnx"): b"mine"}
+
+
+def test_predict_keeps_what_came_to_its_place_while_it_worked_unless_forced(untrained, tmp_path, capsys, monkeypatch):
+    from trial.inference import detect
+
+    plain, out = detect.predict, tmp_path / "out"
+
+    def late(*arguments):
+        (out / "boxes.json").write_text("mine")
+        return plain(*arguments)
+
+    monkeypatch.setattr(detect, "predict", late)
+    source = picture(tmp_path / "img.jpg")
+    out.mkdir()
+    assert predict(untrained, out, source) == 2
+    assert f"{out / 'boxes.json'}: already there" in capsys.readouterr().err
+    assert contents(out) == {Path("boxes.json"): b"mine"} and [file.name for file in out.iterdir()] == ["boxes.json"]
+    assert predict(untrained, out, source, options=["--force"]) == 0 and len(contents(out)) == 2
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["a folder", "a link to one"])
+def test_predict_by_force_replaces_no_folder_and_nothing_beside_it(untrained, tmp_path, capsys, linked):
+    source, out = picture(tmp_path / "img.jpg"), tmp_path / "out"
+    (folder := tmp_path / "folder" if linked else out / "boxes.json").mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    if linked:
+        out.mkdir()
+        (out / "boxes.json").symlink_to(folder)
+    (out / "img.png").write_text("earlier")
+    before = contents(tmp_path)
+    assert predict(untrained, out, source, options=["--force"]) == 2
+    assert f"{out / 'boxes.json'}: a folder is there" in (said := capsys.readouterr().err) and "space" not in said
+    assert contents(tmp_path) == before

@@ -1,6 +1,7 @@
 """A phone stores a picture lying and says so in EXIF: `predict` sees it upright; a VOC tree, whose boxes are in stored pixels, does not."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -92,3 +93,13 @@ def test_a_split_stays_as_it_is_stored(tmp_path):
     (root / "VOCdevkit/VOC2012/Annotations/train_000.xml").write_text(xml(size=(30, 50)))
     assert check(root) == []
     assert torch.equal(VocData(root, "train", 20).images[0], read_image(image(root, "train_000"), 20)[0])
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_an_orientation_is_heeded_beside_a_field_that_cannot_be_written_back(tmp_path, orientation):
+    """A resolution stored as text: Pillow reads it and, asked to write the fields anew, fails."""
+    fields = struct.pack("<HHHIHH", 2, ORIENTATION, 3, 1, orientation, 0) + struct.pack("<HHI4sI", 0x011A, 2, 3, b"72\0\0", 0)
+    stored = np.ascontiguousarray(STORED[orientation](UPRIGHT))
+    Image.fromarray(stored).save(tmp_path / "a.webp", lossless=True, exif=b"Exif\0\0II*\0\x08\0\0\0" + fields)
+    assert np.array_equal(decode(tmp_path / "a.webp", upright=True), UPRIGHT)
+    assert np.array_equal(decode(tmp_path / "a.webp"), stored)

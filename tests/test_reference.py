@@ -6,13 +6,17 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from test_full_disk import room
+from test_nothing_overwritten import contents
 
+from groundwork.errors import InputError
 from groundwork.locks import alone
 from groundwork.paths import ROOT
 from trial import watch
 from trial.register import committed, reference, verdicts
 from trial.register.canary import canary, compare
 from yolo_core import experiments
+from yolo_core.__main__ import main
 from yolo_core.experiments import EXPERIMENTS
 from yolo_core.training import step
 from yolo_core.training.writing import write_run
@@ -270,3 +274,47 @@ def test_todays_code_repeats_the_first_steps_of_stored_arms(file):
     """Bit for bit where they were trained, to rounding on another kind of processor."""
     name, arm = reference.arm_of(file)
     assert compare(json.loads(file.read_text()), sung(name, arm)) in ("same", "rounding")
+
+
+def test_a_canary_without_room_leaves_the_earlier_one_whole(trained, tmp_path, monkeypatch):
+    done, _ = trained
+    reference.run_all("pocket", most=1)
+    file = reference.canary_file("pocket", *done[0][:2])
+    before = contents(file.parent)
+    monkeypatch.setattr(experiments, "training_code", lambda: "new")
+    with room(10), pytest.raises(InputError, match=f"{file.name}: cannot be written .File too large"):
+        reference._keep_canary(file, "pocket", *done[0][:2])
+    assert contents(file.parent) == before
+
+
+TORN = [
+    "",
+    '{"code": "c", "dig',
+    "[]",
+    "{}",
+    '{"code": "c", "digest": "d", "losses": ["one"]}',
+    '{"code": "c", "digest": "d", "losses": 1}',
+]
+
+
+@pytest.mark.parametrize("text", TORN)
+def test_a_torn_canary_is_told_by_name_with_the_remedy_and_kept(trained, monkeypatch, capsys, text):
+    done, _ = trained
+    reference.run_all("pocket", most=1)
+    file = reference.canary_file("pocket", *done[0][:2])
+    file.write_text(text)
+    monkeypatch.setattr(experiments, "training_code", lambda: "new")
+    assert main(["reference", "--check", "--records", str(committed.FOLDER)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {file}: expected a whole canary") and "restore it" in error and "remove it" in error
+    with pytest.raises(InputError, match="expected a whole canary"):
+        reference._keep_canary(file, "pocket", *done[0][:2])
+    assert file.read_text() == text
+
+
+def test_a_file_that_is_no_canary_is_told_before_any_sings(trained, monkeypatch, capsys):
+    reference.run_all("pocket", most=1)
+    monkeypatch.setattr(reference, "canary", lambda *_: pytest.fail("minutes went by"))
+    (committed.records_folder("pocket") / "canaries/notes.json").write_text("{}")
+    assert main(["reference", "--check", "--records", str(committed.FOLDER)]) == 2
+    assert "notes.json: expected a canary, named EXPERIMENT-ARM.json" in capsys.readouterr().err

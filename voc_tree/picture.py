@@ -12,13 +12,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from groundwork.errors import InputError
 
 # Rasters only: Pillow also knows formats that call outside programs (EPS) or hold no pixels at all.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
+ORIENTATION = 0x0112  # of EXIF
+TURNS = {  # what brings a picture upright, by its orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(path: Path | str, content: bytes | None = None, upright: bool = False) -> Image.Image:
@@ -60,10 +70,11 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
 
 def _turned(image: Image.Image) -> Image.Image:
     """Upright as EXIF says; as it is stored where that cannot be read, since the pixels can."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # Pillow's reader of EXIF fed hostile bytes, as its decoders below
+    try:  # ImageOps.exif_transpose would write EXIF anew as well, and fail for a field beside this one that it cannot write
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    except Exception:  # Pillow's reader of EXIF fed hostile bytes, as its decoders above
         return image
+    return image if turn is None else image.transpose(turn)
 
 
 def read_image(path: Path | str, size: int, upright: bool = False) -> tuple[UInt8[Tensor, "3 s s"], tuple[int, int]]:

@@ -31,7 +31,7 @@ class Split(VOCDetection):
 
     def __init__(self, root: Path | str, split: str):
         base = _base(Path(root).expanduser())
-        names = sorted(path.stem for path in (base / SPLITS).glob("*.txt"))
+        names = [path.stem for path in _split_files(base)]
         self.file = base / SPLITS / f"{split}.txt"
         if split not in names:
             raise InputError(
@@ -71,6 +71,11 @@ def _base(root: Path) -> Path:
     return base
 
 
+def _split_files(base: Path) -> list[Path]:
+    """By name; without those that a system keeps for itself, as macOS its ._train.txt."""
+    return sorted(path for path in (base / SPLITS).glob("*.txt") if not path.name.startswith("."))
+
+
 def _advice(root: Path) -> str:
     """What to do about a folder that is not the right one: the tree may lie around it, or as VOC 2007's does, of the same layout."""
     around = [root, *root.absolute().parents[:3], *sorted(path for path in root.glob("*") if path.is_dir())]
@@ -78,9 +83,9 @@ def _advice(root: Path) -> str:
         if (place / BASE).is_dir():
             return f"pass {place}"
     for place in around:
-        if other := next((path for path in sorted((place / BASE.parent).glob("VOC*")) if path.is_dir()), None):
+        if other := next((path for path in sorted((place / BASE.parent).glob("VOC*")) if (path / "JPEGImages").is_dir()), None):
             return f"rename {other} to {BASE.name} and pass {place}"
-        if (place / BASE.name).is_dir():
+        if (place / BASE.name / "JPEGImages").is_dir():
             return f"move {place / BASE.name} into {place / BASE.parent} and pass {place}"
     return "pass the folder that holds VOCdevkit, or fetch one with `python -m yolo_core data voc --out FOLDER`"
 
@@ -135,7 +140,7 @@ def check(root: Path | str) -> list[str]:
         base = _base(Path(root).expanduser())
     except InputError as error:
         return [str(error)]
-    splits = {path.stem: _scan_ids(path) for path in sorted((base / SPLITS).glob("*.txt"))}
+    splits = {path.stem: _scan_ids(path) for path in _split_files(base)}
     faults = [fault for _, found in splits.values() for fault in found]
     for split in ("train", "val"):
         if split not in splits:

@@ -8,8 +8,10 @@ from `# solution` to `# end` are the model solution; the notebook holds a NotImp
 
 import contextlib
 import io
+import os
 import re
 import reprlib
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +55,8 @@ def names(folder: Path = FOLDER) -> list[str]:
 
 def write(out: Path, folder: Path = FOLDER) -> dict[str, bool]:
     """Write each exercise as `out/<name>.ipynb`, without its solution; by name, whether it was written. One that is there is the
-    reader's work, and is kept."""
-    written = {name: not (out / f"{name}.ipynb").exists() for name in names(folder)}
+    reader's work, and is kept; so is a link that leads nowhere today."""
+    written = {name: not os.path.lexists(out / f"{name}.ipynb") for name in names(folder)}
     with writing(out), in_place_of(out) as draft:
         for name, new in written.items():
             if new:
@@ -106,7 +108,7 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
 def grade_all(answers: Path, folder: Path = FOLDER) -> list[Grade]:
     """A grade for each exercise, from the notebooks in `answers`. InputError for a folder without any."""
     if not any(answers.glob("*.ipynb")):
-        how = f"python -m yolo_core exercises --out {answers}"
+        how = f"python -m yolo_core exercises --out {shlex.quote(str(answers))}"
         raise InputError(f"{answers}: expected the notebooks of the exercises, and there are none; write them with: {how}")
     return [grade(name, answers / f"{name}.ipynb", folder) for name in names(folder)]
 

@@ -21,6 +21,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from groundwork.errors import writing
+from groundwork.files import in_place_of
 from groundwork.paths import ROOT
 from trial.figures.figures import INK, MUTED
 from trial.register.claims import Claim
@@ -31,6 +33,7 @@ from trial.register.verdicts import Finding
 
 FOLDER = ROOT / "book" / "_static"
 FILES = {"forest.svg": False, "forest-narrow.svg": True}  # for a page, and for a phone
+TITLE = "The register"
 EDGE = 2.0  # beyond this the axis ends, and an arrow says so
 Style = tuple[str, str]  # shape, colour
 Styles = Mapping[str, Style]  # by data set
@@ -246,12 +249,21 @@ def digest(findings: Sequence[Finding]) -> str:
 
 
 def write(folder: Path, findings: Sequence[Finding]) -> list[Path]:
-    """Draw both pictures into a folder, with their digest and their description as metadata; the same findings give the same bytes."""
-    about = {"Title": "The register", "Description": described(findings), "Identifier": digest(findings), "Date": None, "Creator": None}
-    with mpl.rc_context({"svg.fonttype": "none", "savefig.bbox": None}):  # letters stay letters: small, and found by a search
+    """Draw both pictures into a folder, with their digest and their description as metadata; the same findings give the same bytes.
+
+    They replace earlier ones, as a whole. InputError for a file of another kind there, for a link, and for what the disk refuses.
+    """
+    about = {"Title": TITLE, "Description": described(findings), "Identifier": digest(findings), "Date": None, "Creator": None}
+    style = {"svg.fonttype": "none", "savefig.bbox": None}  # letters stay letters: small, and found by a search
+    with writing(folder), in_place_of(folder, _is_forest) as draft, mpl.rc_context(style):
         for name, narrow in FILES.items():
-            draw(findings, narrow).savefig(folder / name, metadata=about)
+            draw(findings, narrow).savefig(draft / name, metadata=about)
     return [folder / name for name in FILES]
+
+
+def _is_forest(file: Path) -> bool:
+    """Whether a file, and no link to one, was drawn by `write`: its metadata have our title."""
+    return file.is_file() and not file.is_symlink() and f"<dc:title>{TITLE}</dc:title>".encode() in file.read_bytes()
 
 
 def html(findings: Iterable[Finding]) -> str:

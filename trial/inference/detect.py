@@ -88,19 +88,21 @@ def predict_files(
     folder `out`.
 
     Every picture is read before the first is drawn, and all is written or nothing: one bad file names itself and leaves `out` as it was.
-    InputError where a file would be written over, unless `force`; a picture that is looked at never is.
+    InputError where a file would be written over, unless `force`; a picture that is looked at never is, nor a folder.
     """
     names = _names(images)
     for lying in (out / name for name in (*names, BOXES) if os.path.lexists(out / name)):
         if any(lying.exists() and lying.samefile(image) for image in images if image.exists()):
             raise InputError(f"{lying}: this is one of the pictures, and its drawing would take its place; name another --out")
+        if lying.is_dir():
+            raise InputError(f"{lying}: a folder is there, and no file takes its place; move it away, or name another --out")
         if not force:
             raise InputError(f"{lying}: already there; name another --out, or write over it with --force")
     read = [read_image(path, config.image_size, upright=True) for path in images]
     outputs = predict(detector, torch.stack([pixels for pixels, _ in read]))
     detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
     found = []
-    with writing(out), in_place_of(out) as folder:
+    with writing(out), in_place_of(out, lambda _: force) as folder:
         for path, name, (_, (width, height)), detection in zip(images, names, read, detections, strict=True):
             boxes = detection["boxes"] * torch.tensor([width, height, width, height])
             found.append(

@@ -22,11 +22,12 @@ import torch
 from tqdm.auto import tqdm
 
 from groundwork.answer import answer
-from groundwork.errors import InputError
+from groundwork.errors import InputError, writing
 from groundwork.files import filling
 from groundwork.locks import alone
 from groundwork.paths import BUILD
 from groundwork.processes import end_with_caller
+from groundwork.strict_json import write_json
 from trial import watch
 from trial.register import committed
 from trial.register.canary import canary, compare
@@ -198,20 +199,39 @@ def canary_file(profile: str, name: str, arm: str, records: Path | None = None) 
 
 
 def arm_of(file: Path) -> tuple[str, str]:
-    """The (experiment, arm) whose canary lies in a file."""
-    return next((name, arm) for name, arm, _ in jobs() if file.stem == f"{name}-{arm}")
+    """The (experiment, arm) whose canary lies in a file. InputError where the study has none of that name."""
+    for name, arm, _ in jobs():
+        if file.stem == f"{name}-{arm}":
+            return name, arm
+    raise InputError(f"{file}: expected a canary, named EXPERIMENT-ARM.json, and there is no such arm; move it to another folder")
+
+
+def _read_canary(file: Path) -> dict[str, Any]:
+    """InputError for a file that is torn, or no canary."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        whole = isinstance(found["code"], str) and isinstance(found["digest"], str) and all(math.isfinite(x) for x in found["losses"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        whole = False
+    if not whole:
+        raise InputError(
+            f"{file}: expected a whole canary, got something else; restore it (git checkout, if it is the project's), or remove it: the "
+            "next run of its arm stores another"
+        )
+    return found
 
 
 def _keep_canary(file: Path, profile: str, name: str, arm: str) -> None:
     """Store the arm's canary, or renew it under code that has changed since: unless it differs, since the arm's earlier records
     are then out of date, and `check` has to say so."""
-    code, stored = experiments.training_code(), json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    code, stored = experiments.training_code(), _read_canary(file) if file.exists() else None
     if stored is not None and stored["code"] == code:
         return
     found = {"code": code, **canary(name, arm, profile)}
     if stored is None or compare(stored, found) != "changed":
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, found)
 
 
 def _fingerprints(profile: str) -> dict[str, str]:
@@ -245,11 +265,11 @@ def _store(run: Run, folder: Path, profile: str) -> None:
 
 
 def check(profile: str, records: Path | None = None) -> dict[str, str]:
-    """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed". InputError where none is."""
-    folder, found = committed.records_folder(profile, records) / "canaries", {}
+    """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed". InputError where none is, and
+    for a file that is none, before the first sings."""
+    folder = committed.records_folder(profile, records) / "canaries"
     if not (files := sorted(folder.glob("*.json"))):
         raise InputError(f"{folder}: no canary is stored there; name the folder of records that you mean, or train some: reference")
-    for file in tqdm(files, desc="canaries", unit="arm"):
-        name, arm = arm_of(file)
-        found[f"{name}/{arm}"] = compare(json.loads(file.read_text(encoding="utf-8")), canary(name, arm, profile))
-    return found
+    stored = {arm_of(file): _read_canary(file) for file in files}
+    sung = tqdm(stored.items(), desc="canaries", unit="arm")
+    return {f"{name}/{arm}": compare(before, canary(name, arm, profile)) for (name, arm), before in sung}
