@@ -28,7 +28,7 @@ def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
     was killed on another machine has to be removed by hand. Who has waited looks first whether the thing is there now. Not to be nested
     for one `made`. InputError where no lock can be laid.
     """
-    with writing(made), filling(made.parent):
+    with writing(Path(f"{made}.lock")), filling(made.parent):
         lock = _taken(made, wait, busy)
     try:
         yield lock is not None

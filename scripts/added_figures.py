@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from groundwork.strict_json import dumps
 from trial.instruments.probes import cell_ratios, early
 from trial.watch import norms
 
@@ -29,7 +30,7 @@ def main(full: Path, records: Path) -> None:
             cells = pd.read_parquet(tables / "cells.parquet")
             metrics["probes"] = cell_ratios(cells, early(cells["step"]), config["gamma"]) | metrics["probes"]
         record["metrics"] = found | metrics
-        file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        file.write_text(dumps(record, sort_keys=True) + "\n", encoding="utf-8")
         done += 1
     print(f"{records}: {done} records completed")
 
