@@ -41,22 +41,22 @@ help: ## list the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  PROFILE=smoke | pocket | photographs | rtx2060   how much of the study to run (now: $(PROFILE))"
-	@echo "  MINE=FOLDER                        the reader's exercises (now: $(MINE))"
+	@echo "  PROFILE=smoke | pocket | photographs | rtx2060   how much of the study to run (now: "$(call quoted,$(PROFILE))")"
+	@echo "  MINE=FOLDER                        the reader's exercises (now: "$(call quoted,$(MINE))")"
 	@echo "  VENV=                              use the current environment, conda's for instance, instead of .venv"
 
 read: $(READY) ## the whole pocket book from the committed records, nothing trained; prints the path of the first page
 	@$(PY) -m yolo_core read
 
 book: $(READY) ## environment, data, every notebook, the HTML; prints the path of the first page
-	@$(PY) -m yolo_core book --profile $(PROFILE)
+	@$(PY) -m yolo_core book --profile $(call quoted,$(PROFILE))
 
 lab: $(READY) ## the notebooks in JupyterLab, which is fetched the first time
 	@$(PY) -c 'import jupyterlab' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[lab]'
 	@$(PY) -m jupyterlab notebooks
 
 pdf: book ## the book as one PDF, printed by Chromium
-	@$(PY) -m yolo_core pdf --profile $(PROFILE)
+	@$(PY) -m yolo_core pdf --profile $(call quoted,$(PROFILE))
 
 links: $(READY) ## ask every address that the book cites whether it answers; needs a network
 	@$(PY) -m yolo_core links
@@ -72,7 +72,7 @@ KEEP    := MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 M
 
 # Two processes of half the cores each: on two cores half as fast again as one process with two threads.
 reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
-	@$(KEEP) $(PY) -m yolo_core reference --profile $(PROFILE) --workers $(WORKERS)
+	@$(KEEP) $(PY) -m yolo_core reference --profile $(call quoted,$(PROFILE)) --workers $(call quoted,$(WORKERS))
 
 # Parts, results and their limits: scripts/on_a_card.py. REHEARSE=1 asks a CPU instead, with tiny numbers.
 card: $(READY) ## on a CUDA card: memory, correctness, speed, the study; LIMIT=560 seconds, most valuable first

@@ -21,7 +21,7 @@ def _a_file(out: Path, keys: set[str]) -> Path:
         raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
     try:
         renewed = not os.path.lexists(out) or keys <= set(json.loads(out.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         renewed = False
     if not renewed:
         raise InputError(f"{out}: already there, and no earlier record that this one renews; name another --out")

@@ -90,6 +90,9 @@ class Train:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
         if self.weights is not None:
             config = replace(config, weights=str(self.weights))
+        if self.checkpoint_activations and config.cache_features:
+            said = f"{config.experiment}/{config.arm} computes its backbone's features once, before it trains"
+            raise InputError(f"--checkpoint-activations: {said}; leave it out")
         asked = {"checkpoint_activations": self.checkpoint_activations, "compile": self.compile}
         config = replace(config, **{key: True for key, on in asked.items() if on})
         if self.micro_batch is not None:

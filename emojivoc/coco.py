@@ -42,9 +42,10 @@ def write(root: Path, splits: tuple[str, ...] = ("train", "val")) -> list[Path]:
     for file, value in found.items():
         if file not in missing and not _says(file, value):
             raise InputError(f"{file}: already there, and holds something else than these scenes; move it away and run this again")
-    with writing(folder), in_place_of(folder) as draft:
-        for file in missing:
-            write_json(draft / file.name, found[file])
+    if missing:  # a disk that can only be read is no fault where nothing is to be written
+        with writing(folder), in_place_of(folder) as draft:
+            for file in missing:
+                write_json(draft / file.name, found[file])
     return list(found)
 
 

@@ -56,7 +56,7 @@ def generate(
     if style not in STYLES:
         raise InputError(f"style: expected one of {', '.join(STYLES)}, got {style!r}.")
     STYLES[style].read("1f408")
-    out = Path(out).expanduser()
+    out = Path(os.path.expanduser(out))
     asked = _parameters(train, val, size, seed, style)
     if _is_there(out, asked):
         if progress:
@@ -152,7 +152,9 @@ def _is_there(out: Path, asked: dict) -> bool:
     try:
         found = dict(json.loads((out / DRAWN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        raise InputError(f"{out}: expected a new or empty folder, found other files; name another folder for the scenes.") from None
+        first = min(out.iterdir()).name if out.is_dir() else out.name
+        said = f"expected a new or empty folder, found other files ({first} the first)"
+        raise InputError(f"{out}: {said}; name another folder for the scenes.") from None
     different = [key for key in asked if key != "versions" and found.get(key) != asked[key]]  # an upgrade voids no data
     if different:
         differ = ", ".join(f"{key} {found.get(key)} in place of {asked[key]}" for key in different)

@@ -1,9 +1,11 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`filling` (a folder that goes if it stays empty), `in_place_of` (one built aside) and `shared` (who may read what was made).
+`drafted` (a file written aside), `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside) and
+`shared` (who may read what was made).
 """
 
+import glob
 import hashlib
 import os
 import shutil
@@ -11,6 +13,7 @@ import signal
 import tarfile
 import tempfile
 import threading
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -143,6 +146,34 @@ class Contents:
 
 
 @contextmanager
+def drafted(file: Path) -> Iterator[Path]:
+    """A name beside `file` for what is being written, which takes its place whole. Drafts that killed processes have left go first, so that
+    one process at a time may write it (`locks.alone`)."""
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*"):
+        left.unlink(missing_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        yield draft
+        draft.replace(file)
+    finally:
+        with suppress(OSError):  # gone, or never there
+            draft.unlink()
+
+
+def whole_array(file: Path, length: int) -> bool:
+    """Whether an array of so many rows lies in a .npy file, by its header and the file's size; a torn one is told of."""
+    import numpy as np
+
+    try:
+        return len(np.load(file, mmap_mode="r")) == length
+    except FileNotFoundError:
+        return False
+    except (EOFError, ValueError) as error:
+        warnings.warn(f"{file}: torn ({error}); it is made anew", stacklevel=2)
+        return False
+
+
+@contextmanager
 def filling(folder: Path) -> Iterator[None]:
     """A folder is made, with those around it, to be written into; what was made and holds nothing at the end is removed. InputError where
     it cannot be made."""
@@ -170,7 +201,7 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
         try:
             around.enter_context(filling(out.parent))
             folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
-            around.enter_context(_swept_by_sigterm(folder, around))
+            around.enter_context(_swept_by_a_signal(folder, around))
         except OSError as error:
             raise InputError(f"{named}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
         try:
@@ -190,23 +221,27 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
 
 
 @contextmanager
-def _swept_by_sigterm(folder: Path, around: ExitStack) -> Iterator[None]:
-    """SIGTERM, by which a process ends where it stands, takes the folder away first, with what was made around it."""
+def _swept_by_a_signal(folder: Path, around: ExitStack) -> Iterator[None]:
+    """A signal by which a process ends where it stands (told to end, or its terminal is closed) takes the folder away first, with what was
+    made around it."""
 
-    def sweep(*_: object) -> None:
+    def sweep(number: int, _: object) -> None:
         with suppress(OSError):  # by another name: a helper that still writes finds no folder
             shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}.gone")), ignore_errors=True)
         around.close()
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
-    heard = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if heard:  # only the main thread may ask, and a handler of the caller's stays
-        signal.signal(signal.SIGTERM, sweep)
+    asked = (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))  # Windows has no second one
+    heard = [number for number in asked if signal.getsignal(number) == signal.SIG_DFL]  # a handler of the caller's stays
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may ask
+        heard = []
+    for number in heard:
+        signal.signal(number, sweep)
     try:
         yield
     finally:
-        if heard:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def shared(path: Path) -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 from groundwork.errors import InputError
 
 # The checkout, wherever the caller stands (nbval runs a notebook from its own folder, papermill from the root).
-ROOT = Path(os.environ.get("YOLO_ROOT", Path(__file__).resolve().parents[1]))
+ROOT = Path(os.path.abspath(os.environ.get("YOLO_ROOT", Path(__file__).resolve().parents[1])))
 BUILD = ROOT / "_build"
 
 
 def data_folder(profile: str) -> Path:
     """The VOC tree a profile trains on: the folder that $YOLO_DATA_PROFILE names ($YOLO_DATA_PHOTOGRAPHS, say); else the one made here;
-    else a folder of the profile's name in `shared` beside the checkout, where there is one."""
+    else a tree in a folder of the profile's name in `shared` beside the checkout, where there is one."""
     if named := os.environ.get(f"YOLO_DATA_{profile.upper()}"):
-        return Path(named)
+        return Path(os.path.abspath(os.path.expanduser(named)))  # without "..": what lies in BUILD is told by its path
     made, shared = BUILD / "data" / profile, ROOT.parent / "shared" / profile
-    return shared if shared.is_dir() and not made.exists() else made
+    return shared if (shared / "VOCdevkit").is_dir() and not made.exists() else made
 
 
 def cache_folder(profile: str) -> Path:

@@ -162,22 +162,23 @@ def test_a_folder_that_cannot_take_its_place_is_told(tmp_path):
         pass
 
 
-def test_what_is_told_to_end_leaves_nothing_half_made_and_a_handler_is_the_callers_again(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["told to end", "its terminal is closed"])
+def test_what_is_told_to_end_leaves_nothing_half_made_and_a_handler_is_the_callers_again(tmp_path, number):
     """Nor the folders made around it. What a helper goes on to write finds no folder."""
     code = (
         "import os, signal, sys; from pathlib import Path; from groundwork.files import in_place_of\n"
         "with in_place_of(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').write_text('half')\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)"
+        f"    os.kill(os.getpid(), {number:d})"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a/b/out")], cwd=ROOT)
-    assert done.returncode == -signal.SIGTERM and list(tmp_path.iterdir()) == []
-    before = signal.getsignal(signal.SIGTERM)
+    assert done.returncode == -number and list(tmp_path.iterdir()) == []
+    before = signal.getsignal(number)
     with in_place_of(tmp_path / "out"):
-        assert signal.getsignal(signal.SIGTERM) != before
+        assert signal.getsignal(number) != before
         with in_place_of(tmp_path / "other"):
             pass
-    assert signal.getsignal(signal.SIGTERM) == before == signal.SIG_DFL
+    assert signal.getsignal(number) == before == signal.SIG_DFL
 
 
 @pytest.mark.parametrize("replaces", [None, lambda file: file.name == "first"], ids=["nothing", "the first alone"])

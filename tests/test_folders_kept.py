@@ -6,11 +6,18 @@ import time
 import pytest
 from helpers_voc import write_tree
 
+from emojivoc import emoji
+from groundwork import paths
 from groundwork.errors import InputError
+from groundwork.paths import BUILD
+from trial.register import reference
 from voc_tree.cache import SCRATCH
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
+from yolo_core.detector.backbones import build_backbone
+from yolo_core.profiles import PROFILES
 from yolo_core.training.config import RunConfig
+from yolo_core.training.features import FeatureData
 from yolo_core.training.writing import write_run
 
 CONFIG = RunConfig(backbone="scratch", width=0.05, head="conv")
@@ -35,13 +42,33 @@ def test_a_new_cache_sweeps_away_what_a_killed_one_left_and_no_other_folder(tmp_
 
 
 @pytest.mark.parametrize("there", ["annotated-by-hand.xml", "VOCdevkit/notes.txt", "made_by.txt"])
-def test_scenes_are_drawn_into_no_folder_that_holds_something_outside_the_build(tmp_path, monkeypatch, there):
+@pytest.mark.parametrize("way", ["{}/mine", "{build}/../{back}{}/mine"])
+def test_scenes_are_drawn_into_no_folder_that_holds_something_outside_the_build(tmp_path, monkeypatch, there, way):
     """The last would be scenes that other code has drawn, and whatever was put beside them."""
     mine = aged(tmp_path / "mine", there)
-    monkeypatch.setenv("YOLO_DATA_SMOKE", str(mine))
-    with pytest.raises(InputError, match="mine: not the scenes that today's code draws"):
+    monkeypatch.setenv("YOLO_DATA_SMOKE", way.format(tmp_path, build=BUILD, back="../" * len(BUILD.parts)))
+    with pytest.raises(InputError, match="mine: expected a new or empty folder, found other files"):
         experiments.prepare_data("smoke")
     assert (mine / there).exists()
+
+
+def test_a_profiles_own_scenes_are_taken_where_they_were_drawn_by_hand(tmp_path, monkeypatch):
+    chosen = PROFILES["smoke"]
+    emoji.generate(tmp_path / "mine", chosen.train_images, chosen.val_images, progress=False)
+    monkeypatch.setenv("YOLO_DATA_SMOKE", str(tmp_path / "mine"))
+    drawn = (tmp_path / "mine/emojivoc.json").stat().st_mtime_ns
+    assert experiments.prepare_data("smoke") == tmp_path / "mine"
+    assert (tmp_path / "mine/emojivoc.json").stat().st_mtime_ns == drawn
+
+
+def test_a_folder_beside_the_checkout_is_a_profiles_data_only_if_it_is_a_tree(tmp_path, monkeypatch):
+    monkeypatch.delenv("YOLO_DATA_SMOKE", raising=False)
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "checkout/_build")
+    (tmp_path / "shared/smoke").mkdir(parents=True)
+    assert paths.data_folder("smoke") == tmp_path / "checkout/_build/data/smoke"
+    (tmp_path / "shared/smoke/VOCdevkit").mkdir()
+    assert paths.data_folder("smoke") == tmp_path / "shared/smoke"
 
 
 def test_a_run_of_the_same_key_and_another_length_is_no_run_to_replace(tmp_path):
@@ -49,3 +76,37 @@ def test_a_run_of_the_same_key_and_another_length_is_no_run_to_replace(tmp_path)
     assert write_run(tmp_path / "run", RECORD | {"steps": 1}, {}, {}).folder == short.folder
     with pytest.warns(UserWarning, match="the run is written to .*run-2"):
         assert write_run(tmp_path / "run", RECORD | {"steps": 4}, {}, {}).folder == tmp_path / "run-2"
+    with pytest.warns(UserWarning, match="the run is written to .*run-3"):  # its start was longer
+        started = RECORD | {"steps": 1, "data": {"fingerprints": {}, "start_steps": 4}}
+        assert write_run(tmp_path / "run", started, {}, {}).folder == tmp_path / "run-3"
+
+
+@pytest.mark.parametrize("there", ["notes.txt", "another arm", "notes.txt beside a record"])
+def test_a_record_takes_the_place_of_an_earlier_one_of_its_arm_and_of_nothing_else(tmp_path, monkeypatch, there):
+    """Told before anything is trained."""
+    monkeypatch.setattr(reference.watch, "run", lambda *_, **__: pytest.fail("trained"))
+    mine = tmp_path / "smoke/focal-mse-0"
+    if there != "notes.txt":
+        arm = ("focal", "focal" if there == "another arm" else "mse")
+        write_run(mine, RECORD | {"steps": 1, "config": experiments.resolve(*arm, "smoke").to_dict()}, {}, {})
+        (mine / "weights.safetensors").unlink()
+    if "notes" in there:
+        aged(mine, "notes.txt")
+    before = sorted(mine.iterdir())
+    with pytest.raises(InputError, match="focal-mse-0: expected the record of focal/mse with seed 0, or nothing"):
+        reference._run("smoke", "focal", "mse", 0, tmp_path)
+    assert sorted(mine.iterdir()) == before
+
+
+def test_kept_features_that_are_torn_are_made_anew_and_drafts_of_killed_processes_go(tmp_path):
+    data = VocData(write_tree(tmp_path / "tree", train=2, val=1), "train", 224)
+    backbone = build_backbone("scratch", 224, width=0.25)
+    maps = FeatureData(data, backbone, progress=False).images.clone()
+    (file,) = data._folder.glob("features-*.npy")
+    for content in (file.read_bytes()[:1000], b"", b"notes"):
+        file.write_bytes(content)
+        left = file.with_name(f".{file.name}.4711")
+        left.touch()
+        with pytest.warns(UserWarning, match="torn .*; it is made anew"):
+            assert FeatureData(data, backbone, progress=False).images.equal(maps)
+        assert not left.exists()

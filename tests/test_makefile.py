@@ -94,6 +94,15 @@ def test_a_dollar_in_what_is_given_stays_one(made, tmp_path):
     assert last.endswith("<--out><my$dir>") and (tmp_path / NAME / "my$env/.ready").exists()
 
 
+def test_what_is_given_is_said_as_it_stands_and_never_run(made, tmp_path):
+    given = "a$b 'c' \"d\" `touch one` $(touch two); touch three"
+    for variable in ("MINE", "PROFILE"):
+        said = subprocess.run(["make", "help", f"{variable}={given}"], cwd=ROOT, capture_output=True, text=True).stdout
+        assert f"(now: {given})" in said or variable == "PROFILE"
+    assert made("book", "PROFILE=smoke; touch three")[-1].endswith("<--profile><smoke; touch three>")
+    assert not any((folder / name).exists() for folder in (ROOT, tmp_path / NAME) for name in ("one", "two", "three"))
+
+
 @pytest.mark.parametrize("letter", ":;|\\")
 def test_an_environment_whose_name_make_cannot_read_is_refused_in_a_sentence(letter):
     """Some were syntax of make's, in words of its own; a backslash before a space led elsewhere."""

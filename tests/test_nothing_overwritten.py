@@ -122,7 +122,7 @@ def test_a_record_of_times_or_scores_replaces_one_of_its_kind_and_nothing_else(c
     monkeypatch.setattr(bench, "table", lambda _: "table")
     monkeypatch.setattr(established, "train_fcos", lambda *_: scored)
     out = tmp_path / "mine.json"
-    for text in ("notes", '{"schema": 1}', "[]"):
+    for text in ("notes", '{"schema": 1}', "[]", 100_000 * "["):
         out.write_text(text)
         assert main([command, "--out", str(out)]) == 2
         assert "mine.json: already there" in capsys.readouterr().err and out.read_text() == text
@@ -148,6 +148,21 @@ def test_scenes_and_exercises_and_exports_are_kept_too(untrained, tmp_path, caps
         assert main([*command, "--out", str(tmp_path)]) == 2, command
     assert main(["exercises", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "grid.ipynb").read_text() == "mine"
+
+
+def test_an_export_takes_no_file_of_the_users_for_its_draft(quick_onnx, untrained, tmp_path, monkeypatch):
+    from trial.inference import export
+
+    monkeypatch.setattr(export, "compare", lambda *_: {"boxes": 0.0})
+    (tmp_path / ".model.onnx.draft").write_text("mine")
+    assert main(["export", str(untrained), "--out", str(tmp_path / "model.onnx")]) == 0
+    assert (tmp_path / ".model.onnx.draft").read_text() == "mine"
+
+
+def test_predict_into_a_file_is_refused_before_a_picture_is_read(untrained, tmp_path, capsys):
+    (tmp_path / "mine").write_text("mine")
+    assert predict(untrained, tmp_path / "mine", tmp_path / "no such picture.png") == 2
+    assert "mine: expected a folder, and it is a file" in capsys.readouterr().err
 
 
 def test_an_export_keeps_a_file_that_came_while_it_was_made(quick_onnx, untrained, tmp_path, capsys, monkeypatch):

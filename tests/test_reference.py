@@ -312,6 +312,14 @@ def test_a_torn_canary_is_told_by_name_with_the_remedy_and_kept(trained, monkeyp
     assert file.read_text() == text
 
 
+def test_what_a_system_keeps_beside_the_canaries_is_none(trained, monkeypatch):
+    reference.run_all("pocket", most=1)
+    (committed.records_folder("pocket") / "canaries/._focal-mse.json").write_bytes(b"\x00\x05")
+    monkeypatch.setattr(reference, "canary", lambda *_: {})
+    monkeypatch.setattr(reference, "compare", lambda *_: "same")
+    assert list(reference.check("pocket").values()) == ["same"]
+
+
 def test_a_file_that_is_no_canary_is_told_before_any_sings(trained, monkeypatch, capsys):
     reference.run_all("pocket", most=1)
     monkeypatch.setattr(reference, "canary", lambda *_: pytest.fail("minutes went by"))

@@ -133,6 +133,12 @@ def test_a_run_that_goes_on_begins_with_the_weights_of_the_other_and_names_its_k
     assert 0 < max(moved) < 1e-3, "one step at 1e-5 from there, and not another net"
 
 
+def test_activations_to_compute_again_where_none_are_kept_are_refused(tree, tmp_path, capsys, reached):
+    """The backbone's features are computed once: the option would change the record alone."""
+    assert main(command(tree, tmp_path / "run", "focal", "mse", "--checkpoint-activations")) == 2 and not reached
+    assert "--checkpoint-activations: focal/mse computes its backbone's features once" in capsys.readouterr().err
+
+
 def test_a_run_that_goes_on_needs_no_weights_of_the_backbone(monkeypatch):
     """Its start brings them all: nothing is downloaded."""
     config, built = experiments.resolve("finetune", "continued", "rtx2060"), []

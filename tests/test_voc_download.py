@@ -15,6 +15,7 @@ from groundwork.errors import InputError
 from voc_tree import download as download_module
 from voc_tree.download import download
 from voc_tree.tree import check
+from yolo_core.__main__ import main
 
 
 @pytest.fixture
@@ -105,3 +106,11 @@ def test_a_wrong_archive_fetched_by_hand_is_refused_and_not_overwritten(tmp_path
 def test_the_table_of_torchvision_has_the_address_and_checksum_that_are_told():
     entry = torchvision.datasets.voc.DATASET_YEAR_DICT["2012"]
     assert entry["url"].endswith("/VOCtrainval_11-May-2012.tar") and entry["md5"] == "6cd6e144f989b92b3379bac3b3de84fd"
+
+
+def test_a_home_of_no_user_is_a_folder_that_is_not_there(tmp_path, monkeypatch, capsys):
+    """The shell leaves ~NAME as it stands where there is no such user."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "check", "~nosuchuser/x"]) == 1 and "~nosuchuser/x: expected a VOC tree" in capsys.readouterr().out
+    assert main(["data", "emoji", "--out", "~nosuchuser/x", "--train", "1", "--val", "1", "--size", "64"]) == 0
+    assert (tmp_path / "~nosuchuser/x/VOCdevkit").is_dir()

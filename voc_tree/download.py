@@ -3,6 +3,7 @@
 Inside: `voc_archive` (where one is published) and `download` (VOC 2012, whole).
 """
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def download(out: Path | str) -> str:
     with. It is unpacked aside and moved when whole. Raises `InputError` with the address, the checksum and the manual way where the
     host is down.
     """
-    out = Path(out).expanduser()
+    out = Path(os.path.expanduser(out))
     tree = out / BASE
     if tree.exists():
         counts = ", ".join(f"{len(Split(out, split))} in {split}" for split in ("train", "val"))  # speaks up if broken

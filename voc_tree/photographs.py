@@ -13,6 +13,7 @@ The official hosts have not been tried: the tests fetch small archives of their 
 import gzip
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -77,10 +78,10 @@ def make(out: Path | str, archives: Path | str | None = None, progress: bool = T
     it is not given; all of them stay. A tree that exists is left alone. Raises `InputError` for what cannot be fetched, read or written;
     of the tree nothing is there then, of the archives all that came.
     """
-    out = Path(out).expanduser()
+    out = Path(os.path.expanduser(out))
     tree, folders = out / BASE, [out / "archives"]
     if archives is not None:
-        folders.insert(0, Path(archives).expanduser())
+        folders.insert(0, Path(os.path.expanduser(archives)))
     every = listed()
     chosen = [photo for photo in every if photo.origin in ARCHIVES]
     count = Counter(photo.split for photo in chosen)

@@ -30,7 +30,7 @@ class Split(VOCDetection):
     """
 
     def __init__(self, root: Path | str, split: str):
-        base = _base(Path(root).expanduser())
+        base = _base(Path(os.path.expanduser(root)))
         names = [path.stem for path in _split_files(base)]
         self.file = base / SPLITS / f"{split}.txt"
         if split not in names:
@@ -137,7 +137,7 @@ def check(root: Path | str) -> list[str]:
     Reads all split files, and each picture and annotation that they name (files that no split names are no fault).
     """
     try:
-        base = _base(Path(root).expanduser())
+        base = _base(Path(os.path.expanduser(root)))
     except InputError as error:
         return [str(error)]
     splits = {path.stem: _scan_ids(path) for path in _split_files(base)}

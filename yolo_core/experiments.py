@@ -251,9 +251,8 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     made, stamp = f"{code_hash(modules('emojivoc.emoji'))} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
     with alone(folder):
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != made:
-            if not folder.is_relative_to(BUILD) and folder.is_dir() and any(folder.iterdir()):
-                raise InputError(f"{folder}: not the scenes that today's code draws, and they are drawn into an empty folder; name another")
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_relative_to(BUILD):  # elsewhere nothing is removed: they are drawn into an empty folder, or lie there already
+                shutil.rmtree(folder, ignore_errors=True)
             emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
             stamp.write_text(made, encoding="utf-8")
     return folder

@@ -57,9 +57,9 @@ def write(out: Path, folder: Path = FOLDER) -> dict[str, bool]:
     """Write each exercise as `out/<name>.ipynb`, without its solution; by name, whether it was written. One that is there is the
     reader's work, and is kept; so is a link that leads nowhere today."""
     written = {name: not os.path.lexists(out / f"{name}.ipynb") for name in names(folder)}
-    with writing(out), in_place_of(out) as draft:
-        for name, new in written.items():
-            if new:
+    if any(written.values()):  # a disk that can only be read is no fault where nothing is to be written
+        with writing(out), in_place_of(out) as draft:
+            for name in (name for name, new in written.items() if new):
                 _write(draft / f"{name}.ipynb", folder / f"{name}.py")
     return written
 

@@ -91,6 +91,8 @@ def predict_files(
     InputError where a file would be written over, unless `force`; a picture that is looked at never is, nor a folder.
     """
     names = _names(images)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder, and it is a file; name another --out")
     for lying in (out / name for name in (*names, BOXES) if os.path.lexists(out / name)):
         if any(lying.exists() and lying.samefile(image) for image in images if image.exists()):
             raise InputError(f"{lying}: this is one of the pictures, and its drawing would take its place; name another --out")

@@ -50,7 +50,7 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
 
     if os.path.lexists(out) or not out.parent.is_dir():
         raise InputError(f"{out}: {'already there' if os.path.lexists(out) else 'its folder does not exist'}; give another --out")
-    deployed, draft = Deployed(detector, config), out.with_name(f".{out.name}.draft")
+    deployed, draft = Deployed(detector, config), out.with_name(f".{out.name}.{os.getpid()}")
     pictures = torch.rand(3, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0))
     try:
         with writing(out):

@@ -13,6 +13,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -162,17 +163,30 @@ def time_left(profile: str, missing: Sequence[tuple[str, str, int]], workers: in
 
 
 def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = None) -> None:
-    out = _out(profile, name, arm, seed)
+    out, place = _out(profile, name, arm, seed), committed.place(profile, name, arm, seed, records)
+    _require_ours(place, name, arm, seed)
     # A run that others start from stays where they look for its weights.
     keep = f"{name}/{arm}" in {a.changes.get("start") for e in experiments.EXPERIMENTS.values() for a in e.arms.values()}
     try:
         run = watch.run(name, arm, profile, seed, progress=False, out=None if keep else out)
     except ArithmeticError as error:
         run = _failed(out, name, arm, profile, seed, error)
-    _store(run, committed.place(profile, name, arm, seed, records), profile)
+    _require_ours(place, name, arm, seed)
+    _store(run, place, profile)
     shutil.rmtree(out, ignore_errors=True)
     if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
         _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
+
+
+def _require_ours(folder: Path, name: str, arm: str, seed: int) -> None:
+    """InputError where a record would take the place of anything but an earlier one of the same arm and seed."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    with suppress(InputError, OSError):
+        config, kept = read_run(folder).config, {"record.json", *(f"{table}.parquet" for table in KEPT)}
+        if (config.experiment, config.arm, config.seed) == (name, arm, seed) and {file.name for file in folder.iterdir()} <= kept:
+            return
+    raise InputError(f"{folder}: expected the record of {name}/{arm} with seed {seed}, or nothing; move it away, or name other --records")
 
 
 def _out(profile: str, name: str, arm: str, seed: int) -> Path:
@@ -268,7 +282,7 @@ def check(profile: str, records: Path | None = None) -> dict[str, str]:
     """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed". InputError where none is, and
     for a file that is none, before the first sings."""
     folder = committed.records_folder(profile, records) / "canaries"
-    if not (files := sorted(folder.glob("*.json"))):
+    if not (files := sorted(file for file in folder.glob("*.json") if not file.name.startswith("."))):  # as macOS keeps ._NAME
         raise InputError(f"{folder}: no canary is stored there; name the folder of records that you mean, or train some: reference")
     stored = {arm_of(file): _read_canary(file) for file in files}
     sung = tqdm(stored.items(), desc="canaries", unit="arm")

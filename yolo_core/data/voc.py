@@ -4,6 +4,7 @@ Inside: `VocData` (one split, read once into a uint8 cache), `order` (of an epoc
 """
 
 import copy
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -40,11 +41,11 @@ class VocData(Dataset):
     def __init__(self, root: Path | str, split: str, size: int, cache: Path | str | None = None):
         if size < 1:
             raise InputError(f"size: expected a positive number of pixels, got {size}; give the side of the input.")
-        root = Path(root).expanduser()
+        root = Path(os.path.expanduser(root))
         self.source = Split(root, split)
         self.ids = self.source.ids
         self.size = size
-        self._folder = Path(cache).expanduser() if cache is not None else root / ".cache"
+        self._folder = Path(os.path.expanduser(cache)) if cache is not None else root / ".cache"
         self._rows: Sequence[int] = range(len(self.ids))  # of the split, a part of which this may be
         self._open()
 

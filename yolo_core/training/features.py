@@ -8,9 +8,7 @@ the backbone (fine-tuning, BatchNorm in train mode).
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from groundwork.errors import writing
+from groundwork.files import drafted, whole_array
 from groundwork.locks import alone
 from yolo_core.data.voc import VocData, rows
 
@@ -33,9 +32,9 @@ class FeatureData(VocData):
         vars(self).update(vars(data))
         self._maps: Sequence[int] = range(len(data))  # of the file, which has one for each picture of `data`
         self._file = self._folder / f"features-{_key(data, backbone)}.npy"
-        if not self._file.exists():
+        if not whole_array(self._file, len(data)):
             with alone(self._file), writing(self._file):
-                if not self._file.exists():  # who waited finds it made
+                if not whole_array(self._file, len(data)):  # who waited finds it made
                     _build(self._file, data, backbone, device, progress)
         self._map()
 
@@ -66,10 +65,9 @@ def _build(file: Path, data: VocData, backbone: nn.Module, device: torch.device 
     """Run the backbone over the split, and move the finished file into place."""
     mode = backbone.training
     backbone.eval()
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
     bar = tqdm(total=len(data), desc="features of the frozen backbone", unit="image", disable=not progress)
     try:
-        with open(draft, "wb") as out:  # plain writes: a full disk is an error here, a crash in a map
+        with drafted(file) as draft, open(draft, "wb") as out:  # plain writes: a full disk is an error here, a crash in a map
             for start in range(0, len(data), 32):
                 images = data.images[start : start + 32].to(device).float().div_(255)
                 features = backbone(images.contiguous(memory_format=torch.channels_last)).half().numpy(force=True)
@@ -78,9 +76,6 @@ def _build(file: Path, data: VocData, backbone: nn.Module, device: torch.device 
                     np.lib.format.write_array_header_1_0(out, header)
                 out.write(features.tobytes())
                 bar.update(len(features))
-        draft.rename(file)
     finally:
         bar.close()
-        with suppress(OSError):  # gone, or never there
-            draft.unlink()
         backbone.train(mode)

@@ -87,6 +87,7 @@ def train(
     found, tables = run.observer.finish(outputs, train_data, val_data)
     data = {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)}
     data |= {"reencoded": train_data.reencoded} if train_data.reencoded else {}
+    data |= {"start_steps": start.record.get("steps")} if start else {}  # its key does not hold them
     record = {"key": key, "config": config.to_dict(), "data": data, "code": code, "metrics": metrics | found, **_circumstances(run)}
     tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **tables}
     written = keep(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
