@@ -10,10 +10,10 @@ a record as long as its arm's canary repeats (`check`).
 
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -179,12 +179,13 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
 
 
 def _require_ours(folder: Path, name: str, arm: str, seed: int) -> None:
-    """InputError where a record would take the place of anything but an earlier one of the same arm and seed."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    """InputError where a record would take the place of anything but an earlier one of the same arm and seed, or what is left of one."""
+    kept = {"record.json", *(f"{table}.parquet" for table in KEPT)}
+    if not os.path.lexists(folder):
         return
-    with suppress(InputError, OSError):
-        config, kept = read_run(folder).config, {"record.json", *(f"{table}.parquet" for table in KEPT)}
-        if (config.experiment, config.arm, config.seed) == (name, arm, seed) and {file.name for file in folder.iterdir()} <= kept:
+    if folder.is_dir() and not folder.is_symlink() and (files := {file.name for file in folder.iterdir()}) <= kept:
+        config = read_run(folder).config if "record.json" in files else None
+        if config is None or (config.experiment, config.arm, config.seed) == (name, arm, seed):
             return
     raise InputError(f"{folder}: expected the record of {name}/{arm} with seed {seed}, or nothing; move it away, or name other --records")
 
