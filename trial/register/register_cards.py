@@ -104,13 +104,10 @@ FOUR = (
     ),
     Experiment(
         "Exp 4 · Fine-tuning",
-        "Fine-tuning everything lowers mAP, because small micro-batches disturb BatchNorm.",
+        "Fine-tuning everything lowers mAP (C4a), because small micro-batches disturb BatchNorm.",
         "C4b",
         "finetune",
-        {
-            "HOLDS": "larger batches give back most of what held statistics do; whether mAP falls at all is C4a",
-            "FAILS": "larger batches do not give back most of what held statistics do",
-        },
+        {"HOLDS": "larger batches give back most of that", "FAILS": "larger batches do not give back most of that"},
     ),
 )
 
