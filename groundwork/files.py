@@ -1,11 +1,10 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`drafted` (a file written aside), `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside) and
+`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside) and
 `shared` (who may read what was made).
 """
 
-import glob
 import hashlib
 import os
 import shutil
@@ -143,21 +142,6 @@ class Contents:
             return self._file.read(member) if isinstance(member, zipfile.ZipInfo) else self._file.extractfile(member).read()
         except TORN as error:
             raise InputError(f"{self.path}: {name} in it cannot be read ({error}); fetch the archive again.") from error
-
-
-@contextmanager
-def drafted(file: Path) -> Iterator[Path]:
-    """A name beside `file` for what is being written, which takes its place whole. Drafts that killed processes have left go first, so that
-    one process at a time may write it (`locks.alone`)."""
-    for left in file.parent.glob(f".{glob.escape(file.name)}.*"):
-        left.unlink(missing_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        yield draft
-        draft.replace(file)
-    finally:
-        with suppress(OSError):  # gone, or never there
-            draft.unlink()
 
 
 def whole_array(file: Path, length: int) -> bool:

@@ -5,10 +5,10 @@ Inside: `dumps`, `write_json`, `nan_for_null`.
 
 import json
 import math
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from groundwork.drafts import drafted
 
 
 def dumps(value: Any, **options: Any) -> str:
@@ -18,13 +18,8 @@ def dumps(value: Any, **options: Any) -> str:
 
 def write_json(file: Path, value: object) -> None:
     """Written whole or not at all: to a temporary name, then moved. Keys sorted, so that equal content is equal bytes."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(file)
-    finally:
-        with suppress(OSError):  # gone, or never there
-            temporary.unlink()
+    with drafted(file) as draft:
+        draft.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:

@@ -5,7 +5,6 @@ Inside: `export`, `Deployed` (what is exported), `session` (onnxruntime on this 
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from groundwork.drafts import drafted
 from groundwork.errors import InputError, writing
 from voc_tree.annotation import CLASSES
 from yolo_core.detector.model import Detector
@@ -50,32 +50,27 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
 
     if os.path.lexists(out) or not out.parent.is_dir():
         raise InputError(f"{out}: {'already there' if os.path.lexists(out) else 'its folder does not exist'}; give another --out")
-    deployed, draft = Deployed(detector, config), out.with_name(f".{out.name}.{os.getpid()}")
+    deployed = Deployed(detector, config)
     pictures = torch.rand(3, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0))
-    try:
-        with writing(out):
-            shapes = ({0: torch.export.Dim("n")},)
-            names = {"input_names": [INPUT], "output_names": list(OUTPUTS)}
-            model = torch.onnx.export(deployed, (pictures[:2],), dynamic_shapes=shapes, verbose=False, **names).model_proto
-            onnx.helper.set_model_props(
-                model,
-                {
-                    "classes": json.dumps(CLASSES),
-                    "image_size": str(config.image_size),
-                    "images": "RGB in [0, 1]",
-                    "boxes": "xyxy in [0, 1]",
-                },
-            )
-            onnx.save(model, draft)
-            found = compare(deployed, session(draft), pictures)  # one picture more than it was traced with
-            if not all(value <= TOLERANCE for value in found.values()):  # so that NaN is refused as well
-                raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")
-            if os.path.lexists(out):
-                raise InputError(f"{out}: already there by now; give another --out")
-            draft.replace(out)
-    finally:
-        with suppress(OSError):  # gone, or never there
-            draft.unlink()
+    with writing(out), drafted(out) as draft:
+        shapes = ({0: torch.export.Dim("n")},)
+        names = {"input_names": [INPUT], "output_names": list(OUTPUTS)}
+        model = torch.onnx.export(deployed, (pictures[:2],), dynamic_shapes=shapes, verbose=False, **names).model_proto
+        onnx.helper.set_model_props(
+            model,
+            {
+                "classes": json.dumps(CLASSES),
+                "image_size": str(config.image_size),
+                "images": "RGB in [0, 1]",
+                "boxes": "xyxy in [0, 1]",
+            },
+        )
+        onnx.save(model, draft)
+        found = compare(deployed, session(draft), pictures)  # one picture more than it was traced with
+        if not all(value <= TOLERANCE for value in found.values()):  # so that NaN is refused as well
+            raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")
+        if os.path.lexists(out):
+            raise InputError(f"{out}: already there by now; give another --out")
     return found
 
 

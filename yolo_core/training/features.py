@@ -16,8 +16,9 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from groundwork.drafts import drafted
 from groundwork.errors import writing
-from groundwork.files import drafted, whole_array
+from groundwork.files import whole_array
 from groundwork.locks import alone
 from yolo_core.data.voc import VocData, rows
 
@@ -63,6 +64,8 @@ def _key(data: VocData, backbone: nn.Module) -> str:
 @torch.no_grad()
 def _build(file: Path, data: VocData, backbone: nn.Module, device: torch.device | str, progress: bool) -> None:
     """Run the backbone over the split, and move the finished file into place."""
+    for left in file.parent.glob(f".{file.name}.*"):  # by processes that were killed: under the lock one at a time builds
+        left.unlink(missing_ok=True)
     mode = backbone.training
     backbone.eval()
     bar = tqdm(total=len(data), desc="features of the frozen backbone", unit="image", disable=not progress)
