@@ -41,7 +41,7 @@ def _taken(made: Path, wait: bool, busy: str) -> BaseFileLock | None:
     """The lock of a thing, held; None if another process holds it and this one does not wait."""
     locks: list[BaseFileLock] = [SoftFileLock(f"{made}.held")]
     if FileLock is not SoftFileLock:  # as it is without fcntl
-        locks.insert(0, FileLock(f"{made}.lock", fallback_to_soft=False))
+        locks.insert(0, FileLock(f"{made}.lock", mode=0o666, fallback_to_soft=False))  # whoever may write here may lay it after us
     for lock in locks:
         try:
             lock.acquire(blocking=False)

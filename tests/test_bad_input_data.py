@@ -5,6 +5,7 @@ import re
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers_voc import BASE, SIZE, annotation, image, obj, picture, split_file, write_tree, xml
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from groundwork.errors import InputError
 from voc_tree import cache as cache_module
 from voc_tree.annotation import read_annotation
-from voc_tree.picture import read_image
+from voc_tree.picture import decode, read_image
 from voc_tree.tree import check
 from yolo_core.data.voc import VocData
 
@@ -56,6 +57,12 @@ def test_pictures_above_the_pixel_limit_are_refused_where_pillow_only_warns(tmp_
         warnings.simplefilter("ignore")
         read_image(picture(tmp_path / "a.jpg"), 8)
     assert_one_sentence(str(caught.value), tmp_path / "a.jpg")
+
+
+def test_a_picture_of_floats_is_refused_where_pillow_would_clip_it_to_black(tmp_path):
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "light.pfm")
+    with pytest.raises(InputError, match="light.pfm: expected 8 or 16 bits a channel, got floats, of no known range; convert it to PNG"):
+        decode(tmp_path / "light.pfm")
 
 
 def test_a_missing_picture_read_by_itself_gets_one_sentence(tmp_path):

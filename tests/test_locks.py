@@ -90,6 +90,17 @@ def test_a_lock_waits_for_its_holder_without_flock(tmp_path, monkeypatch):
     assert most == [1, 1, 1, 1]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+def test_another_user_of_a_shared_folder_may_lay_the_lock_after_us(tmp_path):
+    withheld = os.umask(0o022)
+    try:
+        with alone(tmp_path / "thing"):
+            pass
+    finally:
+        os.umask(withheld)
+    assert (tmp_path / "thing.lock").stat().st_mode & 0o666 == 0o666  # 0o644 would leave it to its first user
+
+
 def test_who_waits_says_so_and_names_the_lock(tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     holder = held(tmp_path / "runs/thing", "")

@@ -36,7 +36,8 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
     converted, alpha is dropped.
 
     `content` is the file's bytes where they lie in an archive: `path` then only names it. Raises `InputError` for what is missing,
-    empty, truncated, not a picture, larger than Pillow's limit against decompression bombs, or named .jpg while holding another format.
+    empty, truncated, not a picture, of floats, larger than Pillow's limit against decompression bombs, or named .jpg while holding another
+    format.
     """
     path = Path(path)
     restore = "replace it by a sound copy, or leave it out"
@@ -47,6 +48,8 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
                 raise Image.DecompressionBombError  # Pillow itself only warns up to twice its limit
             if path.suffix.lower() in (".jpg", ".jpeg") and kind not in ("JPEG", "MPO"):  # MPO: a JPEG with more pictures behind it
                 raise InputError(f"{path}: expected a JPEG as its name says, got {kind}; convert it to JPEG.")
+            if image.mode == "F":  # a PFM, whose floats may be radiances or depths
+                raise InputError(f"{path}: expected 8 or 16 bits a channel, got floats, of no known range; convert it to PNG.")
             image.load()
             if upright:
                 image = _turned(image)
