@@ -6,6 +6,7 @@ this one: data.py, runs.py, judging.py, book.py.
 
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -48,6 +49,10 @@ def main(args: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     """Parse and run. InputError for a command whose project files are not here, or whose packages are not installed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("the current folder has been removed; go to another one and run this again") from None
     try:
         command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
     finally:  # --help ends here: written out while `answer` still hears of a full disk

@@ -61,7 +61,7 @@ class Train:
     resume: bool = True
     """Go on from the checkpoint that a killed training of the same command has left beside --out."""
     checkpoint_seconds: float = 60.0
-    """How much work a kill may cost."""
+    """How much work a kill may cost; inf to write no checkpoints."""
 
     def __call__(self) -> int:
         from dataclasses import replace
@@ -84,6 +84,8 @@ class Train:
             raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
         if len(os.fsencode(beside(out).name)) > LONGEST:
             raise InputError(f"{self.out}: a name so long leaves no room for what lies beside it, its checkpoints; give a shorter --out")
+        if self.cache is not None and Path(os.path.realpath(self.cache)).is_relative_to(out):
+            raise InputError(f"--cache: {self.cache} lies inside --out, which has to be empty until the run is done; name another folder")
         if self.max_steps is not None and self.max_steps < 1:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
         if self.workers < 0 or not self.checkpoint_seconds >= 0:
@@ -101,11 +103,25 @@ class Train:
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
         with filling(out.parent):
             splits = experiments.load_data(self.data, config.image_size, self.cache)
+            self._enough(config, len(splits[0]))
             run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
-        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
+        if "WORLD_SIZE" not in os.environ or os.environ.get("RANK") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
-            print(f"{self.out}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
+            where = self.out if run.folder == out else run.folder  # beside it, where something has come to lie there meanwhile
+            print(f"{where}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
         return 0
+
+    def _enough(self, config: "RunConfig", pictures: int) -> None:
+        """InputError where the arm takes more pictures under its profile than there are."""
+        from yolo_core import experiments
+        from yolo_core.profiles import PROFILES
+
+        if (wanted := config.train_images or 0) > pictures:
+            counts = {name: experiments.resolve(config.experiment, config.arm, name).train_images for name in PROFILES}
+            other = ", ".join(name for name, count in counts.items() if (count or 0) <= pictures)
+            takes = f"{config.experiment}/{config.arm} takes {wanted} pictures under --profile {self.profile}"
+            instead = "name a larger tree" + (f", or another --profile: {other}" if other else "")
+            raise InputError(f"{self.data}: {takes}, and train.txt names {pictures}; {instead}")
 
     def _start(self, config: "RunConfig") -> "Run | None":
         """The run that the arm goes on from, if it does. InputError where none is named, or one of another arm or seed."""

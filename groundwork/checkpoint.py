@@ -38,7 +38,7 @@ def beside(out: Path) -> Path:
 
 class Checkpoints:
     """The checkpoints of one run, in a folder below `shared` that `key`, the run's, names. One is `due` every so many seconds; inf: none
-    ever is, and none is read."""
+    ever is."""
 
     def __init__(self, shared: Path, key: str, seconds: float = 60.0) -> None:
         self.folder, self.key = shared / hashlib.sha256(key.encode()).hexdigest()[:12], key

@@ -66,7 +66,7 @@ def code_hash(files: Iterable[Path], root: Path = ROOT) -> str:
 
 
 def source(path: Path) -> str:
-    """The Python text of a `.py` file, or of a notebook's code cells without their magics."""
+    """The Python text of a `.py` file, or of a notebook's code cells, their magics as the calls of `get_ipython()` that they are."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
         return text
@@ -74,8 +74,17 @@ def source(path: Path) -> str:
         cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected a notebook (JSON with cells), and it cannot be read: {error}.") from error
-    lines = "\n".join("".join(cell["source"]) for cell in cells).split("\n")
-    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+    return "\n".join(_without_magics("".join(cell["source"])) for cell in cells)
+
+
+def _without_magics(cell: str) -> str:
+    try:
+        ast.parse(cell)
+        return cell
+    except SyntaxError:  # a line that begins with % may be the rest of a sum: IPython knows
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        return TransformerManager().transform_cell(cell)
 
 
 def _parse(path: Path) -> ast.Module:

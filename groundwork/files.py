@@ -210,6 +210,8 @@ def _swept_by_a_signal(folder: Path, around: ExitStack) -> Iterator[None]:
     made around it."""
 
     def sweep(number: int, _: object) -> None:
+        for again in heard:  # a second one would end it half way
+            signal.signal(again, signal.SIG_IGN)
         with suppress(OSError):  # by another name: a helper that still writes finds no folder
             shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}.gone")), ignore_errors=True)
         around.close()

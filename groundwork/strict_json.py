@@ -12,8 +12,9 @@ from groundwork.drafts import drafted
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """`value` as JSON of one space's indent, null in the place of NaN and of what is infinite. options: those of `json.dumps`."""
-    return json.dumps(_finite(value), indent=1, allow_nan=False, **options)
+    """`value` as JSON of one space's indent, null in the place of NaN and of what is infinite. A byte in a file's name that is no UTF-8 is
+    written as \\udc and its two digits. options: those of `json.dumps`."""
+    return json.dumps(_plain(value), indent=1, allow_nan=False, **options)
 
 
 def write_json(file: Path, value: object) -> None:
@@ -22,11 +23,13 @@ def write_json(file: Path, value: object) -> None:
         draft.write_text(dumps(value, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [_plain(inner) for inner in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

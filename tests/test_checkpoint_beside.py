@@ -3,12 +3,13 @@
 import dataclasses
 import errno
 import json
+import math
 import warnings
 
 import pytest
 import torch
 from helpers_voc import write_tree
-from test_checkpoint import SMALL, Killed, run, stop_at
+from test_checkpoint import SMALL, Killed, run, stop_at, train
 from test_checkpoint_moved import contents, killed_at
 
 from groundwork import checkpoint
@@ -107,6 +108,13 @@ def test_a_training_that_starts_from_the_same_run_at_another_length_does_not_go_
             run(splits, tmp_path / "run", onward, start=short)
     with pytest.warns(UserWarning, match="another training"):
         assert run(splits, tmp_path / "run", onward, start=long).record["times"]["resumed"] == 0
+
+
+def test_a_training_without_checkpoints_of_its_own_goes_on_from_one_that_lies_there(splits, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    killed_at(2, monkeypatch, splits, out, SMALL)
+    went_on = train(SMALL, *splits, out, code="test", progress=False, checkpoint_seconds=math.inf)
+    assert went_on.record["times"]["resumed"] == 1
 
 
 def test_a_finders_note_is_no_training(tmp_path):

@@ -1,6 +1,7 @@
 """The command line: what it prints, and how it refuses."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from helpers_voc import annotation, image, split_file, write_tree
 from PIL import Image
 from torchvision.models import resnet18
 
+from yolo_core import experiments
 from yolo_core.__main__ import main
+from yolo_core.data.voc import VocData
+from yolo_core.profiles import PROFILES
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,7 @@ def test_data_check_says_a_clean_tree_is_clean_and_counts_faults(tree, tmp_path,
         (["train", "baseline", "--arm", "nope"], "has no arm 'nope'; choose one of compressed"),
         (["train", "baseline", "--profile", "nope"], "unknown profile 'nope'; choose one of smoke"),
         (["train", "baseline", "--max-steps", "0"], "--max-steps must be at least 1"),
+        (["train", "exp1", "--arm", "conv"], "exp1 is the arm baseline/compressed itself; for 'conv' name baseline in its place"),
     ],
 )
 def test_train_refuses_what_does_not_exist_and_lists_what_does(tree, tmp_path, capsys, arguments, expected):
@@ -195,12 +200,31 @@ def test_the_profile_of_the_graphics_card_trains_end_to_end_with_resnet18_from_a
         (["--micro-batch", "many"], "--micro-batch must be a whole number"),
         (["--workers", "-1"], "cannot be negative"),
         (["--weights", "nowhere.pth"], "nowhere.pth: no such weights file"),
+        (["--cache", "{out}/cache"], "lies inside --out, which has to be empty until the run is done; name another folder"),
     ],
 )
 def test_options_of_train_that_make_no_sense_get_a_sentence(tree, tmp_path, capsys, options, said):
-    command = ["train", "focal", "--arm", "mse-conv", "--profile", "smoke", "--data", str(tree), "--out", str(tmp_path / "run"), *options]
-    assert main(command) == 2
+    command = ["train", "focal", "--arm", "mse-conv", "--profile", "smoke", "--data", str(tree), "--out", str(tmp_path / "run")]
+    assert main([*command, *(option.format(out=tmp_path / "run") for option in options)]) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("arm", [("baseline", "conv-half"), ("finetune", "two-rates")], ids="/".join)
+def test_a_tree_too_small_for_a_profile_is_told_with_those_that_it_is_enough_for(tree, tmp_path, capsys, arm):
+    command = ["train", arm[0], "--arm", arm[1], "--data", str(tree), "--out", str(tmp_path / "run"), "--max-steps", "1"]
+    error = refusal(capsys, command)
+    assert re.search(rf"{'/'.join(arm)} takes \d+ pictures under --profile pocket, and train.txt names \d+; name a larger tree", error)
+    advised = [name for name in error.strip().partition("--profile: ")[2].split(", ") if name]
+    counts = {profile: experiments.resolve(*arm, profile).train_images or 0 for profile in PROFILES}
+    assert advised == [profile for profile, count in counts.items() if count <= len(VocData(tree, "train", 224))]
+
+
+def test_a_command_from_a_folder_that_has_been_removed_says_so(tree, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the current folder has been removed; go to another one" in refusal(capsys, ["data", "check", str(tree)])
 
 
 def test_a_name_that_is_too_long_for_its_checkpoints_is_refused_before_the_training(tree, tmp_path, capsys):

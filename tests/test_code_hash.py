@@ -1,11 +1,12 @@
 """groundwork/code_hash.py: which files count, and which changes show."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
 
-from groundwork.code_hash import code_hash, modules
+from groundwork.code_hash import code_hash, modules, source
 from groundwork.errors import InputError
 
 LOSS = '''"""The loss."""
@@ -89,6 +90,14 @@ def test_a_notebook_is_an_entry_and_its_magics_are_passed_over(package):
     ]
     nbformat.write(notebook, package / "page.ipynb")
     assert names(package, package / "page.ipynb") == {"__init__.py", "detector/__init__.py", "detector/grid.py"}
+
+
+def test_of_a_notebook_what_begins_with_a_percent_sign_is_a_magic_only_where_a_statement_begins(tmp_path):
+    cells = ["%matplotlib inline\nrest = (\n    7\n    % 4\n)", "%%bash\nrm -rf everything", "x = (1\n     != 2)"]
+    nbformat.write(nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells))), tmp_path / "page.ipynb")
+    space = {"get_ipython": lambda: Mock()}
+    exec(source(tmp_path / "page.ipynb"), space)
+    assert space["rest"] == 3 and space["x"] is True
 
 
 @pytest.mark.parametrize(

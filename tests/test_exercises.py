@@ -100,6 +100,32 @@ def test_code_that_breaks_is_wrong_in_a_sentence(tmp_path, capsys, cell, said):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    "leaves",
+    ["torch.set_grad_enabled(False)", "torch.set_default_dtype(torch.float64)", "torch.Tensor.sqrt = None", "import os; os._exit(0)"],
+)
+def test_what_one_notebook_does_to_torch_or_to_its_process_changes_no_other_grade(tmp_path, leaves):
+    write(tmp_path)
+    for name in names():
+        fill(tmp_path, name)
+    first = nbformat.read(tmp_path / f"{names()[0]}.ipynb", 4)
+    first.cells.append(nbformat.v4.new_code_cell(f"import torch\n{leaves}"))
+    nbformat.write(first, tmp_path / f"{names()[0]}.ipynb")
+    assert [found.verdict for found in exercises.grade_all(tmp_path)[1:]] == ["right"] * (len(names()) - 1)
+
+
+def test_magics_are_passed_over_and_code_that_one_times_is_run(tmp_path):
+    write(tmp_path)
+    fill(tmp_path, "head")
+    notebook = nbformat.read(tmp_path / "head.ipynb", 4)
+    for cell in notebook.cells:
+        cell.source = "%%time\n" * ("def dense_parameters" in cell.source) + cell.source
+    more = ["%timeit -n 1 dense_parameters(7, 2, 20, 512, 64)", "!pip list", "%%bash\nexit 1", "dense_parameters?", "listed = !ls"]
+    notebook.cells += [nbformat.v4.new_code_cell(text) for text in more]
+    nbformat.write(notebook, tmp_path / "head.ipynb")
+    assert grade("head", tmp_path / "head.ipynb") == exercises.Grade("head", "right")
+
+
 def test_the_command_writes_once_keeps_the_readers_work_and_grades_it(tmp_path, capsys):
     out = tmp_path / "mine"
     assert main(["exercises", "--out", str(out)]) == 0

@@ -182,6 +182,23 @@ def test_what_is_told_to_end_leaves_nothing_half_made_and_a_handler_is_the_calle
     assert signal.signal(number, earlier) == before
 
 
+def test_one_that_is_told_to_end_twice_still_sweeps_to_the_end(tmp_path):
+    """A launcher and its terminal both say so: the second signal came while thousands of files were being removed."""
+    code = (
+        "import os, shutil, signal, sys; from pathlib import Path; from groundwork.files import in_place_of\n"
+        "remove = shutil.rmtree\n"
+        "def slow(*place, **how):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    remove(*place, **how)\n"
+        "shutil.rmtree = slow\n"
+        "with in_place_of(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a/b/out")], cwd=ROOT)
+    assert done.returncode == -signal.SIGTERM and list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("replaces", [None, lambda file: file.name == "first"], ids=["nothing", "the first alone"])
 @pytest.mark.parametrize("lay", [Path.mkdir, Path.touch, lambda place: place.symlink_to("nowhere")], ids=["a folder", "a file", "a link"])
 def test_all_files_take_their_places_or_none(tmp_path, lay, replaces):

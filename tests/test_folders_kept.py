@@ -2,11 +2,13 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from helpers_voc import write_tree
 
 from emojivoc import emoji
+from emojivoc.at_hand import at_hand
 from groundwork import paths
 from groundwork.errors import InputError
 from groundwork.paths import BUILD
@@ -50,6 +52,43 @@ def test_scenes_are_drawn_into_no_folder_that_holds_something_outside_the_build(
     with pytest.raises(InputError, match="mine: expected a new or empty folder, found other files"):
         experiments.prepare_data("smoke")
     assert (mine / there).exists()
+
+
+def test_a_tree_inside_the_build_that_is_not_the_profiles_own_is_kept(tmp_path, monkeypatch):
+    """Photographs lie in _build/data/photographs, their archives beside them."""
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(experiments, "BUILD", tmp_path / "_build")
+    mine = aged(tmp_path / "_build/data/photographs", "archives/val2017.zip")
+    monkeypatch.setenv("YOLO_DATA_SMOKE", str(mine))
+    with pytest.raises(InputError, match="photographs: expected a new or empty folder, found other files"):
+        experiments.prepare_data("smoke")
+    assert (mine / "archives/val2017.zip").exists()
+
+
+def test_scenes_of_other_code_are_drawn_anew_in_the_profiles_own_folder_and_nothing_else_goes_there(tmp_path):
+    scenes = tmp_path / "scenes"
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    drawn = {path.name for path in scenes.iterdir()}
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    (scenes / "made_by.txt").write_text("other code")
+    (scenes / "VOCdevkit/VOC2012/JPEGImages/stale.jpg").touch()
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    assert {path.name for path in scenes.iterdir()} == drawn and not list(scenes.rglob("stale.jpg"))
+    (scenes / "made_by.txt").write_text("other code")
+    (scenes / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"found other files \(notes.txt the first\)"):
+        at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    assert {path.name for path in scenes.iterdir()} == {"notes.txt"}
+
+
+def test_scenes_that_lie_there_are_taken_without_a_word_to_the_disk(tmp_path, monkeypatch):
+    """It may be one that can only be read."""
+    for own in (True, False):
+        at_hand(tmp_path / f"own {own}", 2, 1, 64, own=own, progress=False)
+    monkeypatch.setattr("emojivoc.at_hand.alone", None)
+    monkeypatch.setattr(Path, "write_text", None)
+    for own in (True, False):
+        at_hand(tmp_path / f"own {own}", 2, 1, 64, own=own)
 
 
 def test_a_profiles_own_scenes_are_taken_where_they_were_drawn_by_hand(tmp_path, monkeypatch):

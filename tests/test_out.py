@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers_voc import picture, write_tree
+from PIL import Image
 from test_nothing_overwritten import CONFIG, untrained  # noqa: F401
 from test_start import reached  # noqa: F401
 
@@ -151,6 +152,24 @@ def test_a_picture_of_any_name_is_drawn_and_named_in_the_boxes(tmp_path, untrain
     picture(tmp_path / "plain.jpg").rename(path)
     assert main(["predict", str(untrained), str(path), "--out", str(tmp_path / "out"), "--score-threshold", "0.9"]) == 0
     assert sorted(os.listdir(tmp_path / "out")) == sorted(["boxes.json", path.name])
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1)], ids=["tall", "wide"])
+def test_a_picture_of_an_extreme_shape_is_drawn_on_a_page_that_can_be_looked_at(tmp_path, untrained, size):  # noqa: F811
+    Image.new("RGB", size, "red").save(tmp_path / "line.png")
+    assert main(["predict", str(untrained), str(tmp_path / "line.png"), "--out", str(tmp_path / "out")]) == 0
+    drawn = Image.open(tmp_path / "out/line.png").convert("RGB")
+    assert max(drawn.size) < 12_000 and any(red > 200 > 100 > blue for red, _, blue in drawn.getdata())
+
+
+def test_a_result_is_told_where_it_lies_if_that_is_beside_the_place_asked_for(tmp_path, tree, monkeypatch, capsys):
+    """Something has come to lie there while it trained. And a RANK that another program has left silences nobody."""
+    monkeypatch.setattr(experiments, "resolve", lambda *_: CONFIG)
+    monkeypatch.setenv("RANK", "1")
+    code = experiments.training_code
+    monkeypatch.setattr(experiments, "training_code", lambda: (tmp_path / "run/mine").mkdir(parents=True) or code())
+    assert train_to(tmp_path / "run", tree) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'run-2'}: mAP") and read_run(tmp_path / "run-2").record["steps"] == 1
 
 
 def test_weights_that_may_not_be_read_are_not_called_missing(untrained, monkeypatch):  # noqa: F811

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,6 +48,14 @@ def blind(tree, tmp_path_factory):
 def test_numbers_that_json_lacks_become_null_wherever_they_stand():
     value = {"a": [math.nan, 1.5, {"b": (math.inf, -math.inf)}], "c": np.float64("nan"), "d": "NaN", "e": True}
     assert strict(dumps(value)) == {"a": [None, 1.5, {"b": [None, None]}], "c": None, "d": "NaN", "e": True}
+
+
+def test_a_name_of_bytes_that_are_no_utf_8_is_written_as_every_reader_takes_it(tmp_path):
+    """A lone surrogate is none: jq loses it, and a file of UTF-8 cannot hold it."""
+    name = os.fsdecode(b"caf\xe9.png")
+    assert strict(dumps({name: [name, "ü"]})) == {r"caf\udce9.png": [r"caf\udce9.png", "ü"]}
+    write_json(tmp_path / "boxes.json", {"image": name})
+    assert strict((tmp_path / "boxes.json").read_text(encoding="utf-8")) == {"image": r"caf\udce9.png"}
 
 
 def test_the_record_of_a_run_that_found_nothing_is_json_and_is_read_back_with_nan(blind):

@@ -2,8 +2,10 @@
 
 import http.client
 import io
+import signal
 import tarfile
 import urllib.error
+from pathlib import Path
 
 import pytest
 import torchvision.datasets.voc
@@ -93,6 +95,26 @@ def test_an_archive_without_a_tree_is_told_and_kept(tmp_path, archive, monkeypat
     with pytest.raises(InputError, match="voc.tar: could not be unpacked .*; make room"):
         download(tmp_path / "out")
     assert not (tmp_path / "out" / BASE).exists() and (tmp_path / "out" / "voc.tar").exists()
+
+
+def test_an_unpacking_that_is_told_to_end_or_fails_leaves_the_archive_alone(tmp_path, archive, monkeypatch):
+    """What a signal does then, tests/test_files.py holds."""
+    serve(monkeypatch, archive.read_bytes())
+    heard = []
+
+    def fail(_, folder):
+        (Path(folder) / "half").touch()
+        heard.append(signal.getsignal(signal.SIGTERM))
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(download_module, "extract_archive", fail)
+    earlier = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(InputError, match="voc.tar: could not be unpacked .No space left on device.; make room"):
+            download(tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+    assert callable(heard[0]) and [path.name for path in (tmp_path / "out").iterdir()] == ["voc.tar"]
 
 
 def test_a_wrong_archive_fetched_by_hand_is_refused_and_not_overwritten(tmp_path, archive, monkeypatch):

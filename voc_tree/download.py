@@ -4,14 +4,14 @@ Inside: `voc_archive` (where one is published) and `download` (VOC 2012, whole).
 """
 
 import os
-import tempfile
+import shutil
 from pathlib import Path
 
 from torchvision.datasets.utils import extract_archive
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from groundwork.errors import InputError
-from groundwork.files import TORN, Archive, fetch
+from groundwork.files import TORN, Archive, fetch, in_place_of
 from voc_tree.tree import BASE, Split
 
 SIZES = {"2007": 460_032_000, "2007-test": 451_020_800, "2012": 1_999_639_040}  # bytes
@@ -36,11 +36,13 @@ def download(out: Path | str) -> str:
         counts = ", ".join(f"{len(Split(out, split))} in {split}" for split in ("train", "val"))  # speaks up if broken
         return f"{tree} is there already ({counts} pictures; VOC 2012 has 5717 and 5823): nothing was downloaded."
     archive = fetch(voc_archive("2012"), out)
-    try:
-        with tempfile.TemporaryDirectory(prefix="unpacking-", dir=out) as scratch:
-            extract_archive(str(archive), scratch)
-            tree.parent.mkdir(exist_ok=True)
-            (Path(scratch) / BASE).rename(tree)
-    except TORN as error:
-        raise InputError(f"{archive}: could not be unpacked ({error}); make room for 2 GB, or delete it, and run this again.") from error
+    with in_place_of(tree) as folder:
+        try:
+            extract_archive(str(archive), str(folder))
+            for part in (folder / BASE).iterdir():
+                part.rename(folder / part.name)
+            shutil.rmtree(folder / BASE.parts[0])
+        except TORN as error:
+            said = f"could not be unpacked ({error}); make room for 2 GB, or delete it, and run this again."
+            raise InputError(f"{archive}: {said}") from error
     return f"{tree} holds VOC 2012 now; {archive} is no longer needed."

@@ -9,7 +9,6 @@ syntax of the code) is the same: a notebook asks for a run and need not care whi
 
 import math
 import shlex
-import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -208,7 +207,11 @@ STORY: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def named(name: str, arm: str | None = None) -> tuple[str, str]:
     """(experiment, arm) of what a reader names: "exp2", an experiment and one of its arms, or an experiment alone, which is its first."""
-    return STORY[name] if arm is None and name in STORY else (name, arm or next(iter(experiment(name).arms)))
+    if name not in STORY:
+        return name, arm or next(iter(experiment(name).arms))
+    if arm not in (None, STORY[name][1]):
+        raise InputError(f"{name} is the arm {'/'.join(STORY[name])} itself; for {arm!r} name {STORY[name][0]} in its place")
+    return STORY[name]
 
 
 def experiment(name: str) -> Experiment:
@@ -237,24 +240,19 @@ def resolve(name: str, arm: str, profile: str, seed: int = 0) -> RunConfig:
 
 def prepare_data(profile: str, progress: bool = True) -> Path:
     """The profile's VOC tree: EmojiVOC is made, and made anew when the code that draws it has changed; photographs have to be there."""
-    from emojivoc import emoji
+    from emojivoc.at_hand import at_hand
     from voc_tree.tree import BASE
 
     chosen = profile_of(profile)
-    folder = data_folder(chosen.on or profile)
+    name = chosen.on or profile
+    folder = data_folder(name)
     if chosen.train_images is None:
         if not (folder / BASE).exists():
             command = f"python -m yolo_core data {chosen.data[1]} --out {shlex.quote(str(folder))}"
             raise InputError(f"{folder}: no {chosen.data[0]} there; run `{command}`")
         return folder
     size = chosen.base.get("image_size", RunConfig.image_size)
-    made, stamp = f"{code_hash(modules('emojivoc.emoji'))} {chosen.train_images} {chosen.val_images} {size}", folder / "made_by.txt"
-    with alone(folder):
-        if not stamp.exists() or stamp.read_text(encoding="utf-8") != made:
-            if folder.is_relative_to(BUILD):  # elsewhere nothing is removed: they are drawn into an empty folder, or lie there already
-                shutil.rmtree(folder, ignore_errors=True)
-            emoji.generate(folder, chosen.train_images, chosen.val_images, size=size, seed=0, progress=progress)
-            stamp.write_text(made, encoding="utf-8")
+    at_hand(folder, chosen.train_images, chosen.val_images, size, own=folder == BUILD / "data" / name, progress=progress)
     return folder
 
 

@@ -12,8 +12,11 @@ import os
 import re
 import reprlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Literal
 
@@ -24,12 +27,14 @@ from groundwork.code_hash import source
 from groundwork.errors import InputError, writing
 from groundwork.files import in_place_of
 from groundwork.paths import ROOT
+from groundwork.processes import end_with_caller
 
 FOLDER = ROOT / "exercises"
 CELL = re.compile(r"^# %%(?: \[(?P<kind>\w+)\])?\n", re.MULTILINE)
 SOLUTION = re.compile(r"^(?P<indent> *)# solution\n.*?^(?P=indent)# end$", re.MULTILINE | re.DOTALL)
 SHORT = 8  # so many numbers are shown, of more the worst one
 BLANK = r'\g<indent>raise NotImplementedError("your turn")'
+RUN_BY_MAGIC = ("capture", "prun", "time")  # these run the code that they are given; it may define what a check asks for
 
 
 class Wrong(AssertionError):
@@ -89,6 +94,7 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
     if answer is not None and not answer.exists():
         return undone
     space: dict[str, object] = {"__name__": name}
+    space["get_ipython"] = lambda: _Magics(space)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(model if answer is None else source(answer), str(answer or name), "exec"), space)
@@ -105,12 +111,40 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
     return Grade(name, "right")
 
 
+class _Magics:
+    """What magics find without a notebook around them: code that they would run is run, all else is left undone."""
+
+    def __init__(self, space: dict[str, object]) -> None:
+        self._space = space
+
+    def run_line_magic(self, name: str, line: str, *_: object) -> None:
+        if name in RUN_BY_MAGIC:
+            exec(line, self._space)
+
+    def run_cell_magic(self, name: str, _: str, cell: str) -> None:
+        self.run_line_magic(name, cell)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
 def grade_all(answers: Path, folder: Path = FOLDER) -> list[Grade]:
-    """A grade for each exercise, from the notebooks in `answers`. InputError for a folder without any."""
+    """A grade for each exercise, from the notebooks in `answers`, each of which runs in a process of its own: what one does to torch, or to
+    its process, is no other's. InputError for a folder without any."""
     if not any(answers.glob("*.ipynb")):
         how = f"python -m yolo_core exercises --out {shlex.quote(str(answers))}"
         raise InputError(f"{answers}: expected the notebooks of the exercises, and there are none; write them with: {how}")
-    return [grade(name, answers / f"{name}.ipynb", folder) for name in names(folder)]
+    return [_grade_apart(name, answers / f"{name}.ipynb", folder) for name in names(folder)]
+
+
+def _grade_apart(name: str, answer: Path, folder: Path) -> Grade:
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([__name__])  # torch is imported once, and not for each
+    with ProcessPoolExecutor(1, context, end_with_caller) as process:
+        try:
+            return process.submit(grade, name, answer, folder).result()
+        except BrokenProcessPool:
+            return Grade(name, "wrong", "it ends the process that runs it")
 
 
 def expect(got: object, wanted: object, what: str) -> None:

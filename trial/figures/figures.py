@@ -31,6 +31,7 @@ INK, MUTED, PAPER = "#1f2430", "#6b7183", "#ffffff"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 WIDTH = 7.2  # inches: the text column
+LONGEST = 8  # times as high as wide, or as wide as high
 
 mpl.rcParams.update(
     {
@@ -112,10 +113,14 @@ def in_pixels(items: Sequence[Mapping[str, Tensor]], side: int) -> list[dict[str
 
 
 def detections(picture: Image.Image, found: Mapping[str, Tensor]) -> Figure:
-    """One picture with its detections, boxes in pixels. Not registered with pyplot: nobody need close it."""
-    figure = Figure(figsize=(WIDTH, WIDTH * picture.height / picture.width))
+    """One picture with its detections, boxes in pixels; one longer than `LONGEST` is squeezed to that. Not registered with pyplot: nobody
+    need close it."""
+    shape = picture.height / picture.width
+    drawn = min(max(shape, 1 / LONGEST), LONGEST)
+    figure = Figure(figsize=(WIDTH, WIDTH * drawn))
     axes = figure.subplots()
     draw_objects(axes, picture, found, RED)
+    axes.set_aspect(drawn / shape)
     return figure
 
 

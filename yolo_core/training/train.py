@@ -52,7 +52,7 @@ def train(
     """Train a detector and write its run to the folder `out`; a training of the same key that was killed goes on from its last checkpoint.
 
     code: the hash of the code that runs, part of the record's key. start: the run whose weights it goes on from. max_steps: in effective
-    batches. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf for no checkpoints. resume:
+    batches. workers: processes that load batches. checkpoint_seconds: how much work a kill may cost; inf: none is written. resume:
     False drops this key's checkpoints. Raises NonFiniteLoss; an interrupted or failed run leaves `out` as it was.
     """
     torch.manual_seed(config.seed)
@@ -159,7 +159,7 @@ def _go_on(run: Training, checkpoints: Checkpoints, resume: bool) -> None:
     """Load the last checkpoint, if there is one and it is wanted. InputError for one that is whole by its digests, and doctored."""
     if not resume:
         checkpoints.remove()
-    if math.isfinite(checkpoints.seconds) and (found := checkpoints.latest()) is not None and resume:
+    if (found := checkpoints.latest()) is not None and resume:
         try:
             run.load(*found)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
