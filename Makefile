@@ -21,6 +21,7 @@ PYTHON  ?= $(shell for p in python3 python python3.14 python3.13 python3.12 pyth
 
 # Paths may have spaces and quotes: quoted for the shell, escaped for make.
 EMPTY   :=
+TAB     := $(shell printf '\t')
 quoted   = '$(subst ','\'',$(1))'
 ifeq ($(strip $(VENV)),)
   PY    := $(call quoted,$(PYTHON))
@@ -28,8 +29,8 @@ ifeq ($(strip $(VENV)),)
 else
   PY    := $(call quoted,$(VENV)/bin/python)
   READY := $(subst $(EMPTY) ,\ ,$(VENV))/.ready
-  ifneq ($(strip $(foreach letter,: ; | \,$(findstring $(letter),$(VENV)))),)
-    $(error VENV=$(VENV): make reads no path with : ; | or \ in it; name another folder)
+  ifneq ($(strip $(foreach letter,: ; | \ * ?,$(findstring $(letter),$(VENV)))$(if $(findstring $(TAB),$(VENV)),tab)$(filter -%,$(firstword $(VENV)))),)
+    $(error VENV=$(VENV): make reads no path with : ; | \ * ? or a tab in it, or one that begins with -; name another folder)
   endif
 endif
 
@@ -85,18 +86,19 @@ lint: $(READY) ## style and imports, by ruff
 
 # The notebooks and the smoke book share their trained runs (_build/runs, by key): whichever comes first trains.
 # One thread a process: two processes of two threads each would wait for one another on two cores.
-unit: $(READY) ## unit tests, on two processes
-	@$(KEEP) OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal -m "not browser" tests
+SPREAD := -n logical --maxprocesses 4
+unit: $(READY) ## unit tests, a process a core, at most four
+	@$(KEEP) OMP_NUM_THREADS=1 $(PY) -m pytest -q $(SPREAD) --dist worksteal -m "not browser" tests
 
-notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared, on two processes
+notebooks: $(READY) ## every notebook re-run under the smoke profile, marked outputs compared
 	@YOLO_PROFILE=smoke YOLO_NUMBERS="$$PWD/_build/smoke/nbval" JUPYTER_PLATFORM_DIRS=1 $(KEEP) OMP_NUM_THREADS=1 \
-	  $(PY) -m pytest -q -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	  $(PY) -m pytest -q $(SPREAD) --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 BROWSER := $(addprefix tests/test_,pages.py front_pages.py accessibility.py code_beside.py flow_page.py grid_page.py memory_page.py readings_page.py cuts_page.py narrow_page.py pdf.py)
-pages: $(READY) ## the strict build of the smoke book, opened in Chromium, which is fetched where there is none, on two processes
+pages: $(READY) ## the strict build of the smoke book, opened in Chromium, which is fetched where there is none
 	@$(PY) -m yolo_core book --profile smoke
 	@$(PY) -m book.press.browser --fetch
-	@$(PY) -m pytest -q -n 2 --dist worksteal -m browser $(BROWSER)
+	@$(PY) -m pytest -q $(SPREAD) --dist worksteal -m browser $(BROWSER)
 	@$(PY) -m book.press.browser
 
 venv: $(READY) ## the environment alone
@@ -106,12 +108,14 @@ pins: $(READY) ## move to the newest versions the ranges allow and write constra
 	@$(PY) -m pip list --format=freeze --exclude-editable --disable-pip-version-check \
 	  | grep -ivE '^(nvidia-|cuda-|triton=|pip=)' > constraints.new && mv constraints.new constraints.txt
 
+# By their names: whatever else lies in _build is somebody's, a reference run that is under way for instance.
+BOOKS   := smoke pocket photographs rtx2060 long read
 clean: ## remove pages and caches; trained runs and data stay
-	@find _build -mindepth 1 -maxdepth 1 ! -name runs ! -name data -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf $(BOOKS:%=_build/%) _build/card _build/on-a-card
 	@rm -rf .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-distclean: clean ## also remove trained runs, data and the environment
+distclean: clean ## also remove all else in _build, trained runs and data among it, and the environment
 	@rm -rf _build .venv
 
 python:

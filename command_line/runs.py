@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from yolo_core.training.config import RunConfig
     from yolo_core.training.records import Run
 
-LONGEST = 255  # bytes of a file's name on most disks
-
 
 def _whole(text: str) -> int:
     """The number of pictures a pass. InputError for what is none."""
@@ -67,7 +65,7 @@ class Train:
         from dataclasses import replace
 
         from groundwork.checkpoint import beside
-        from groundwork.files import filling
+        from groundwork.files import LONGEST, filling
         from trial.planner.memory import fitting
         from trial.watch import train
         from yolo_core import experiments
@@ -91,10 +89,11 @@ class Train:
         if self.workers < 0 or not self.checkpoint_seconds >= 0:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
         if self.weights is not None:
-            config = replace(config, weights=str(self.weights))
-        if self.checkpoint_activations and config.cache_features:
-            said = f"{config.experiment}/{config.arm} computes its backbone's features once, before it trains"
-            raise InputError(f"--checkpoint-activations: {said}; leave it out")
+            named = str(self.weights)  # by the word alone a configuration means the weights that are packaged
+            config = replace(config, weights=f"./{named}" if named == "imagenet" and self.weights.exists() else named)
+        if self.checkpoint_activations and config.freeze_weights:
+            does = "computes its backbone's features once, before it trains" if config.cache_features else "holds its backbone still"
+            raise InputError(f"--checkpoint-activations: {config.experiment}/{config.arm} {does}; leave it out")
         asked = {"checkpoint_activations": self.checkpoint_activations, "compile": self.compile}
         config = replace(config, **{key: True for key, on in asked.items() if on})
         if self.micro_batch is not None:

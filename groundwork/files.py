@@ -29,6 +29,7 @@ from groundwork.errors import InputError
 
 SILENCE = 30.0  # seconds without a byte after which the host counts as down; urllib itself would wait for ever
 CHUNK = 2**20  # bytes between two writes
+LONGEST = 255  # bytes of a file's name on most disks
 TORN = (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, zlib.error)  # what reading a torn archive raises
 
 

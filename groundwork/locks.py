@@ -6,7 +6,7 @@ Inside: `alone`.
 import errno
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -15,7 +15,7 @@ from groundwork.errors import writing
 from groundwork.files import filling
 
 # What a file system or a system without locks says: Lustre, some NFS.
-MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
+MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL})
 
 
 @contextmanager
@@ -34,7 +34,8 @@ def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
         yield lock is not None
     finally:
         if lock is not None:
-            lock.release()
+            with suppress(OSError):  # the work is done, and the lock ends with the process
+                lock.release()
 
 
 def _taken(made: Path, wait: bool, busy: str) -> BaseFileLock | None:

@@ -1,8 +1,14 @@
 """The exercises: model solutions pass, planted mistakes are caught, and the notebooks give nothing away."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -91,18 +97,23 @@ def test_an_empty_notebook_and_a_missing_one_are_not_yet_done(tmp_path):
         ("def dense_parameters(S, B, C, channels, hidden): return 1 / 0", "it stops with ZeroDivisionError: division by zero"),
         ("def dense_parameters(", "it stops with SyntaxError: '(' was never closed (head.ipynb, line 1)"),
         ("%matplotlib inline\nprint('hello')\nraise SystemExit", "it stops with SystemExit"),
+        ("import pytest\npytest.fail('not the second case')", "it stops with Failed: not the second case"),
+        ("class Stop(BaseException): ...\nraise Stop('a\\nb')", "it stops with Stop: a b"),
+        ("raise KeyboardInterrupt", "it stops with KeyboardInterrupt"),
+        ("import os; os._exit(0)", "it ends the process that runs it"),
+        ("input()", "it stops with"),
     ],
 )
-def test_code_that_breaks_is_wrong_in_a_sentence(tmp_path, capsys, cell, said):
+def test_code_that_breaks_is_wrong_in_a_sentence(tmp_path, capfd, cell, said):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]), tmp_path / "head.ipynb")
     found = grade("head", tmp_path / "head.ipynb")
     assert found.verdict == "wrong" and said in found.said
-    assert capsys.readouterr().out == ""
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
     "leaves",
-    ["torch.set_grad_enabled(False)", "torch.set_default_dtype(torch.float64)", "torch.Tensor.sqrt = None", "import os; os._exit(0)"],
+    ["torch.set_default_dtype(torch.float64)", "torch.Tensor.sqrt = None\ntorch.set_grad_enabled(False)\nimport os; os._exit(0)"],
 )
 def test_what_one_notebook_does_to_torch_or_to_its_process_changes_no_other_grade(tmp_path, leaves):
     write(tmp_path)
@@ -114,13 +125,38 @@ def test_what_one_notebook_does_to_torch_or_to_its_process_changes_no_other_grad
     assert [found.verdict for found in exercises.grade_all(tmp_path)[1:]] == ["right"] * (len(names()) - 1)
 
 
-def test_magics_are_passed_over_and_code_that_one_times_is_run(tmp_path):
+def commands_in(process: int) -> list[str]:
+    """What the processes that a process has started are called by."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [Path(f"/proc/{child}/cmdline").read_text() for child in children]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed by Linux")
+def test_ctrl_c_while_grading_is_one_sentence(tmp_path):
+    """Pressed while the process that starts others still imports torch, as a reader would who has thought better of it."""
+    write(tmp_path)
+    fill(tmp_path, "ciou")
+    command = [sys.executable, "-m", "yolo_core", "exercises", "--out", str(tmp_path), "--check"]
+    own: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    own |= {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}  # in the background it is ignored
+    with subprocess.Popen(command, cwd=FOLDER.parent, **own) as grading:
+        while not any("forkserver" in told for told in commands_in(grading.pid)):
+            time.sleep(0.02)
+        os.killpg(grading.pid, signal.SIGINT)
+        out, error = grading.communicate(timeout=120)
+        assert out == "" and error.startswith("error: interrupted") and error.count("\n") == 1 and grading.returncode == 130
+
+
+def test_a_notebook_that_runs_in_jupyter_runs_here(tmp_path):
     write(tmp_path)
     fill(tmp_path, "head")
     notebook = nbformat.read(tmp_path / "head.ipynb", 4)
     for cell in notebook.cells:
         cell.source = "%%time\n" * ("def dense_parameters" in cell.source) + cell.source
-    more = ["%timeit -n 1 dense_parameters(7, 2, 20, 512, 64)", "!pip list", "%%bash\nexit 1", "dense_parameters?", "listed = !ls"]
+    more = ["%timeit -n 1 -r 1 dense_parameters(7, 2, 20, 512, 64)", "%%bash\necho loud; cat", "dense_parameters?", "7", "assert _ == 7"]
+    more += ["listed = !echo two words\nassert len(listed) == 1", "%%capture out\n%matplotlib inline\nprint(3)", "assert '3' in out.stdout"]
+    more += ["rest = (\n    7\n    % 4\n)\nassert rest == 3", "%prun -q dense_parameters(7, 2, 20, 512, 64)", "display(rest)"]
+    more += ["import asyncio\nawait asyncio.sleep(0)", "from IPython import get_ipython\nassert get_ipython().user_ns is globals()"]
     notebook.cells += [nbformat.v4.new_code_cell(text) for text in more]
     nbformat.write(notebook, tmp_path / "head.ipynb")
     assert grade("head", tmp_path / "head.ipynb") == exercises.Grade("head", "right")

@@ -70,15 +70,32 @@ def test_scenes_of_other_code_are_drawn_anew_in_the_profiles_own_folder_and_noth
     at_hand(scenes, 2, 1, 64, own=True, progress=False)
     drawn = {path.name for path in scenes.iterdir()}
     at_hand(scenes, 2, 1, 64, own=True, progress=False)
-    (scenes / "made_by.txt").write_text("other code")
-    (scenes / "VOCdevkit/VOC2012/JPEGImages/stale.jpg").touch()
+    (scenes / "VOCdevkit/VOC2012/JPEGImages/train_000009.jpg").touch()  # of a longer list
+    (scenes / "made_by.txt").write_bytes(b"torn \xff")
     at_hand(scenes, 2, 1, 64, own=True, progress=False)
-    assert {path.name for path in scenes.iterdir()} == drawn and not list(scenes.rglob("stale.jpg"))
-    (scenes / "made_by.txt").write_text("other code")
-    (scenes / "notes.txt").touch()
-    with pytest.raises(InputError, match=r"found other files \(notes.txt the first\)"):
+    assert {path.name for path in scenes.iterdir()} == drawn and not list(scenes.rglob("train_000009.jpg"))
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        "notes.txt",
+        "README.txt",
+        "VOCdevkit/VOC2007/mine.xml",
+        "VOCdevkit/VOC2012/ImageSets/Main/hard.txt",
+        "{voc}/Annotations/val_000000.xml",
+    ],
+)
+def test_scenes_of_other_code_are_not_removed_with_what_somebody_has_put_or_changed_among_them(tmp_path, monkeypatch, mine):
+    scenes, file = tmp_path / "scenes", tmp_path / "scenes" / mine.format(voc="VOCdevkit/VOC2012")
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    before = {path: path.read_bytes() for path in scenes.rglob("*") if path.is_file()}
+    monkeypatch.setattr("emojivoc.at_hand.code_hash", lambda _: "other code")
+    with pytest.raises(InputError, match=f"{file} is not as it was drawn, or was put there; move {scenes} away, and they are drawn anew"):
         at_hand(scenes, 2, 1, 64, own=True, progress=False)
-    assert {path.name for path in scenes.iterdir()} == {"notes.txt"}
+    assert {path: path.read_bytes() for path in scenes.rglob("*") if path.is_file()} == before
 
 
 def test_scenes_that_lie_there_are_taken_without_a_word_to_the_disk(tmp_path, monkeypatch):
@@ -86,7 +103,7 @@ def test_scenes_that_lie_there_are_taken_without_a_word_to_the_disk(tmp_path, mo
     for own in (True, False):
         at_hand(tmp_path / f"own {own}", 2, 1, 64, own=own, progress=False)
     monkeypatch.setattr("emojivoc.at_hand.alone", None)
-    monkeypatch.setattr(Path, "write_text", None)
+    monkeypatch.setattr(Path, "write_bytes", None)
     for own in (True, False):
         at_hand(tmp_path / f"own {own}", 2, 1, 64, own=own)
 
@@ -108,6 +125,16 @@ def test_a_folder_beside_the_checkout_is_a_profiles_data_only_if_it_is_a_tree(tm
     assert paths.data_folder("smoke") == tmp_path / "checkout/_build/data/smoke"
     (tmp_path / "shared/smoke/VOCdevkit").mkdir()
     assert paths.data_folder("smoke") == tmp_path / "shared/smoke"
+
+
+def test_a_run_with_something_of_the_users_in_its_folder_is_no_run_to_replace(tmp_path):
+    """As it is where a twin of the same command ends hours after it."""
+    for _ in range(2):
+        assert write_run(tmp_path / "run", RECORD, {}, {}).folder == tmp_path / "run"
+    (tmp_path / "run/model.onnx").touch()
+    with pytest.warns(UserWarning, match="something lies there by now"):
+        assert write_run(tmp_path / "run", RECORD, {}, {}).folder == tmp_path / "run-2"
+    assert (tmp_path / "run/model.onnx").exists()
 
 
 def test_a_run_of_the_same_key_and_another_length_is_no_run_to_replace(tmp_path):

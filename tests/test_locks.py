@@ -19,7 +19,7 @@ from yolo_core.detector.backbones import build_backbone
 from yolo_core.training import features
 
 ROOT = Path(__file__).resolve().parents[1]
-MISSING = ("ENOSYS", "EOPNOTSUPP", "ENOLCK")  # what Lustre, some NFS and other file systems say to flock
+MISSING = ("ENOSYS", "EOPNOTSUPP", "ENOLCK", "EINVAL")  # what Lustre, some NFS and other file systems say to flock
 WITHOUT = "import errno, fcntl\ndef flock(*_):\n    raise OSError(errno.{}, 'flock is not here')\nfcntl.flock = flock\n"
 NO_FCNTL = "import sys\nsys.modules['fcntl'] = None\n"  # no such module, as on Windows
 HOLD = "import sys, time; from pathlib import Path; from groundwork.locks import alone\n"
@@ -119,6 +119,21 @@ def test_a_folder_where_no_lock_can_be_laid_is_told_in_a_sentence(tmp_path, monk
     monkeypatch.setattr("pathlib.Path.mkdir", refused)
     with pytest.raises(InputError, match=f"runs: cannot be made .{os.strerror(number)}"), alone(tmp_path / "runs/thing"):
         raise AssertionError
+
+
+def test_a_lock_that_cannot_be_given_back_costs_no_result(tmp_path, monkeypatch):
+    """As on an NFS whose daemon has gone: the lock ends with the process."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(fd, what, real=fcntl.flock):
+        if what == fcntl.LOCK_UN:
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(fd, what)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        with alone(tmp_path / "thing") as ours:
+            assert ours
 
 
 def test_what_goes_wrong_inside_is_passed_on_as_it_is_and_frees_the_lock(tmp_path):

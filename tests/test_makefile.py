@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from yolo_core.profiles import PROFILES
+
 ROOT = Path(__file__).resolve().parents[1]
 # A Python that notes how it is called, and makes an environment as `-m venv` would: of itself.
 STAND_IN = r"""#!/bin/sh
@@ -104,12 +106,28 @@ def test_what_is_given_is_said_as_it_stands_and_never_run(made, tmp_path):
     assert not any((folder / name).exists() for folder in (ROOT, tmp_path / NAME) for name in ("one", "two", "three"))
 
 
-@pytest.mark.parametrize("letter", ":;|\\")
+@pytest.mark.parametrize("letter", ":;|\\*?\t")
 def test_an_environment_whose_name_make_cannot_read_is_refused_in_a_sentence(letter):
     """Some were syntax of make's, in words of its own; a backslash before a space led elsewhere."""
     command = ["make", "-n", "-C", str(ROOT), "venv", f"VENV=/nowhere/a{letter}b"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and f"VENV=/nowhere/a{letter}b: make reads no path with : ; | or \\ in it" in done.stderr
+    assert done.returncode == 2 and f"VENV=/nowhere/a{letter}b: make reads no path with : ; | \\ * ? or a tab in it" in done.stderr
+
+
+def test_an_environment_whose_name_is_an_option_is_refused_in_a_sentence():
+    done = subprocess.run(["make", "-n", "-C", str(ROOT), "venv", "VENV=-v"], capture_output=True, text=True)
+    assert done.returncode == 2 and "VENV=-v: make reads no path" in done.stderr and "begins with -" in done.stderr
+
+
+def test_clean_removes_books_and_nothing_that_cost_hours_or_is_the_users(made, tmp_path):
+    build = tmp_path / NAME / "_build"
+    kept = {"runs/r/record.json", "data/pocket/a", "reference/.pocket-focal-mse-0.checkpoints/k/40/state.pt", "my-run/record.json"}
+    books = {f"{name}/html/index.html" for name in (*PROFILES, "read")}
+    for name in kept | books:
+        (build / name).parent.mkdir(parents=True)
+        (build / name).touch()
+    subprocess.run(["make", "-s", "clean", "VENV=", "PYTHON=true"], cwd=tmp_path / NAME, check=True)
+    assert {path.relative_to(build).as_posix() for path in build.rglob("*") if path.is_file()} == kept
 
 
 def test_a_clone_on_windows_has_the_bytes_of_the_repository(tmp_path):

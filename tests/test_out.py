@@ -159,7 +159,15 @@ def test_a_picture_of_an_extreme_shape_is_drawn_on_a_page_that_can_be_looked_at(
     Image.new("RGB", size, "red").save(tmp_path / "line.png")
     assert main(["predict", str(untrained), str(tmp_path / "line.png"), "--out", str(tmp_path / "out")]) == 0
     drawn = Image.open(tmp_path / "out/line.png").convert("RGB")
-    assert max(drawn.size) < 12_000 and any(red > 200 > 100 > blue for red, _, blue in drawn.getdata())
+    assert max(drawn.size) < 12_000 and any(red > 200 > 100 > blue for red, _, blue in drawn.get_flattened_data())
+
+
+def test_drawings_of_two_pictures_whose_names_fill_a_disks_limit_are_named_apart(tmp_path, untrained):  # noqa: F811
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        picture(tmp_path / "plain.jpg").rename(tmp_path / folder / f"{'ü' * 125}.jpg")
+    assert main(["predict", str(untrained), *(str(tmp_path / f / f"{'ü' * 125}.jpg") for f in "ab"), "--out", str(tmp_path / "out")]) == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["boxes.json", f"{'ü' * 124}-2.png", f"{'ü' * 125}.png"]
 
 
 def test_a_result_is_told_where_it_lies_if_that_is_beside_the_place_asked_for(tmp_path, tree, monkeypatch, capsys):

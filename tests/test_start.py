@@ -137,6 +137,9 @@ def test_activations_to_compute_again_where_none_are_kept_are_refused(tree, tmp_
     """The backbone's features are computed once: the option would change the record alone."""
     assert main(command(tree, tmp_path / "run", "focal", "mse", "--checkpoint-activations")) == 2 and not reached
     assert "--checkpoint-activations: focal/mse computes its backbone's features once" in capsys.readouterr().err
+    for arm in (("transfer", "released"), ("remedies", "mosaic")):  # which compute them each time, and keep nothing of it
+        assert main(command(tree, tmp_path / "run", *arm, "--checkpoint-activations")) == 2 and not reached
+        assert f"--checkpoint-activations: {'/'.join(arm)} holds its backbone still" in capsys.readouterr().err
 
 
 def test_a_run_that_goes_on_needs_no_weights_of_the_backbone(monkeypatch):

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
 
+import numpy as np
 import torch
 from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as SafeTree  # never plain expat: annotations come from strangers
@@ -180,6 +181,8 @@ def _object(node: Element, where: str, width: int, height: int) -> tuple[list[fl
             f"in 1-based pixels of {width} x {height}; mend the box or the <size>."
         )
     box = [max(x1 - 1, 0.0), max(y1 - 1, 0.0), min(x2, float(width)), min(y2, float(height))]
-    if box[0] >= box[2] or box[1] >= box[3]:
+    # As boxes are kept and scaled: one that a converter left a hair wide may be a point by then.
+    sides = [np.float32(high / size) - np.float32(low / size) for low, high, size in ((*box[::2], width), (*box[1::2], height))]
+    if not sides[0] * sides[1] > 0:
         raise InputError(f"{where} has a box of zero area once clipped to the image; remove the object.")
     return box, CLASSES.index(name), bool(difficult)

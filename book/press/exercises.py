@@ -6,24 +6,26 @@ Inside: `names`, `write`, `grade` -> `Grade`, `grade_all`, `expect` (what a chec
 from `# solution` to `# end` are the model solution; the notebook holds a NotImplementedError in their place, and no check.
 """
 
-import contextlib
-import io
+import ast
+import json
 import os
 import re
 import reprlib
 import shlex
-from collections.abc import Callable, Iterator
+import signal
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from groundwork.code_hash import source
 from groundwork.errors import InputError, writing
 from groundwork.files import in_place_of
 from groundwork.paths import ROOT
@@ -34,7 +36,7 @@ CELL = re.compile(r"^# %%(?: \[(?P<kind>\w+)\])?\n", re.MULTILINE)
 SOLUTION = re.compile(r"^(?P<indent> *)# solution\n.*?^(?P=indent)# end$", re.MULTILINE | re.DOTALL)
 SHORT = 8  # so many numbers are shown, of more the worst one
 BLANK = r'\g<indent>raise NotImplementedError("your turn")'
-RUN_BY_MAGIC = ("capture", "prun", "time")  # these run the code that they are given; it may define what a check asks for
+UNDONE = "not yet done"
 
 
 class Wrong(AssertionError):
@@ -83,68 +85,110 @@ def _write(file: Path, exercise: Path) -> None:
 
 
 def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade:
-    """Run the exercise's check on the notebook `answer`, or on the model solution if none is given. What the answer prints is dropped.
+    """Run the exercise's check on the notebook `answer`, or on the model solution if none is given.
 
-    "not yet done": no such notebook, a function that is missing, or one that still raises NotImplementedError.
+    A notebook runs cell by cell, as IPython runs it, in a process of its own: what it does to torch, or to its process, is no other's, and
+    what it prints is dropped. "not yet done": no such notebook, a function that is missing, or one that still raises NotImplementedError.
     """
     cells = _cells(folder / f"{name}.py")
     model = "\n".join(text for kind, text in cells if kind is None)
     check = "\n".join(text for kind, text in cells if kind == "check")
-    undone = Grade(name, "not yet done")
-    if answer is not None and not answer.exists():
-        return undone
-    space: dict[str, object] = {"__name__": name}
-    space["get_ipython"] = lambda: _Magics(space)
+    if answer is None:
+        return _graded(name, [model], model, check)
+    if not answer.exists():
+        return Grade(name, UNDONE)
+    with ProcessPoolExecutor(1, _context(), _alone) as process:
+        try:
+            return process.submit(_graded, name, _answered(answer), model, check, answer.name).result()
+        except BrokenProcessPool:
+            return Grade(name, "wrong", "it ends the process that runs it")
+
+
+def _answered(answer: Path) -> list[str]:
+    """The code cells of a notebook."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(model if answer is None else source(answer), str(answer or name), "exec"), space)
-            if not set(re.findall(r"^def (\w+)", model, re.MULTILINE)) <= set(space):
-                return undone
-            exec(compile(check, f"the check of {name}", "exec"), space)
-            space["check"]()
+        return ["".join(cell["source"]) for cell in json.loads(answer.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{answer}: expected a notebook (JSON with cells), and it cannot be read: {error}.") from error
+
+
+def _context() -> BaseContext:
+    """How a process is started: from one that has imported torch, where the system knows how to. Ctrl-C is not that one's to hear."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    from multiprocessing import forkserver  # which not every system can import
+
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, "IPython.core.interactiveshell"])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
+def _alone() -> None:
+    """The process of one notebook, as it begins."""
+    end_with_caller()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    os.environ["MPLBACKEND"] = "agg"  # a figure is no window
+
+
+def _graded(name: str, cells: list[str], model: str, check: str, answer: str = "") -> Grade:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            space = _run(cells, folder) if answer else _exec(cells)
+        if not set(re.findall(r"^def (\w+)", model, re.MULTILINE)) <= set(space):
+            return Grade(name, UNDONE)
+        exec(compile(check, f"the check of {name}", "exec"), space)
+        space["check"]()
     except NotImplementedError:
-        return undone
+        return Grade(name, UNDONE)
     except (Wrong, InputError) as error:
         return Grade(name, "wrong", str(error))
-    except (Exception, SystemExit) as error:  # whatever a reader's code may raise
-        return Grade(name, "wrong", f"it stops with {type(error).__name__}: {error}")
+    except SyntaxError as error:
+        return Grade(name, "wrong", f"it stops with {type(error).__name__}: {error.msg} ({answer or name}, line {error.lineno})")
+    except BaseException as error:  # whatever a reader's code may raise; pytest.fail is no Exception
+        return Grade(name, "wrong", f"it stops with {type(error).__name__}: {' '.join(str(error).split())}")
     return Grade(name, "right")
 
 
-class _Magics:
-    """What magics find without a notebook around them: code that they would run is run, all else is left undone."""
+def _exec(cells: list[str]) -> dict[str, object]:
+    space: dict[str, object] = {"__name__": "__main__"}
+    for cell in cells:
+        exec(cell, space)
+    return space
 
-    def __init__(self, space: dict[str, object]) -> None:
-        self._space = space
 
-    def run_line_magic(self, name: str, line: str, *_: object) -> None:
-        if name in RUN_BY_MAGIC:
-            exec(line, self._space)
+def _run(cells: list[str], folder: str) -> dict[str, object]:
+    """What cells define, run by IPython, whose own files lie in `folder`: magics, display, await, get_ipython."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
 
-    def run_cell_magic(self, name: str, _: str, cell: str) -> None:
-        self.run_line_magic(name, cell)
+    class Shell(InteractiveShell):
+        def enable_gui(self, gui: object = None) -> None:
+            """There are no windows."""
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
+    shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"ipython_dir": folder}))
+    for cell in cells:
+        done = shell.run_cell(cell)
+        if isinstance(done.error_before_exec, SyntaxError):
+            ast.parse(shell.transform_cell(cell))  # Python says better what is wrong
+        done.raise_error()
+    return shell.user_ns
 
 
 def grade_all(answers: Path, folder: Path = FOLDER) -> list[Grade]:
-    """A grade for each exercise, from the notebooks in `answers`, each of which runs in a process of its own: what one does to torch, or to
-    its process, is no other's. InputError for a folder without any."""
+    """A grade for each exercise, from the notebooks in `answers`. InputError for a folder without any."""
     if not any(answers.glob("*.ipynb")):
         how = f"python -m yolo_core exercises --out {shlex.quote(str(answers))}"
         raise InputError(f"{answers}: expected the notebooks of the exercises, and there are none; write them with: {how}")
-    return [_grade_apart(name, answers / f"{name}.ipynb", folder) for name in names(folder)]
-
-
-def _grade_apart(name: str, answer: Path, folder: Path) -> Grade:
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload([__name__])  # torch is imported once, and not for each
-    with ProcessPoolExecutor(1, context, end_with_caller) as process:
-        try:
-            return process.submit(grade, name, answer, folder).result()
-        except BrokenProcessPool:
-            return Grade(name, "wrong", "it ends the process that runs it")
+    return [grade(name, answers / f"{name}.ipynb", folder) for name in names(folder)]
 
 
 def expect(got: object, wanted: object, what: str) -> None:

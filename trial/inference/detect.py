@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from groundwork.errors import InputError, writing
-from groundwork.files import in_place_of
+from groundwork.files import LONGEST, in_place_of
 from groundwork.strict_json import dumps
 from trial.figures import figures
 from trial.instruments.scored import score
@@ -124,16 +124,22 @@ def predict_files(
 
 
 def _names(images: Sequence[Path]) -> list[str]:
-    """A file name for each picture's drawing: its own, with a number where two have one. Some disks take A and a for the same, and a
-    letter with its accent for the two of them one after the other."""
+    """A file name for each picture's drawing: its own, with a number where two have one, and shorter where a disk would not take it. Some
+    disks take A and a for the same, and a letter with its accent for the two of them one after the other."""
     taken: list[str] = []
     for image in images:
-        number, name = 1, f"{image.stem}.png"
+        number, name = 1, _fitting(image.stem, ".png")
         while _alike(name) in map(_alike, taken):
             number += 1
-            name = f"{image.stem}-{number}.png"
+            name = _fitting(image.stem, f"-{number}.png")
         taken.append(name)
     return taken
+
+
+def _fitting(stem: str, end: str) -> str:
+    while len(os.fsencode(stem + end)) > LONGEST:
+        stem = stem[:-1]
+    return stem + end
 
 
 def _alike(name: str) -> str:

@@ -36,7 +36,7 @@ def run_key(config: RunConfig, fingerprints: dict[str, str], code: str) -> str:
 def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
     """Write a run beside its place and move it there, so that a reader sees a whole run or none.
 
-    What lies there is replaced if it is a run of the same key and lengths; beside anything else the run gets another name, with a warning.
+    What lies there is replaced if it is a run of the same key and lengths alone; else the run gets another name, with a warning.
     """
     folder = folder if _same(folder, record) else _free(folder)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -57,8 +57,10 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
 
 
 def _same(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether a folder holds a sound run of the record's key, after as many steps, its start's too."""
+    """Whether a folder holds a sound run of the record's key, after as many steps, its start's too, and nothing else."""
     try:
+        if any(path.suffix != ".parquet" and path.name not in ("record.json", "weights.safetensors") for path in folder.glob("*")):
+            return False
         return all(read_run(folder).record.get(name) == record.get(name) for name in ("key", "steps", "data"))
     except InputError:
         return False
