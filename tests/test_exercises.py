@@ -125,6 +125,17 @@ def test_what_one_notebook_does_to_torch_or_to_its_process_changes_no_other_grad
     assert [found.verdict for found in exercises.grade_all(tmp_path)[1:]] == ["right"] * (len(names()) - 1)
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"cells": [{"cell_type": "code"}]}', b"\xff", None], ids=repr)
+def test_a_notebook_that_cannot_be_read_is_wrong_and_costs_no_other_its_grade(tmp_path, content):
+    write(tmp_path)
+    fill(tmp_path, "head")
+    (tmp_path / "grid.ipynb").unlink()
+    (tmp_path / "grid.ipynb").mkdir() if content is None else (tmp_path / "grid.ipynb").write_bytes(content)
+    found = {grade.name: grade for grade in exercises.grade_all(tmp_path)}
+    assert found["grid"].verdict == "wrong" and "expected a notebook (JSON with cells), and it cannot be read" in found["grid"].said
+    assert found["head"].verdict == "right"
+
+
 def commands_in(process: int) -> list[str]:
     """What the processes that a process has started are called by."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()

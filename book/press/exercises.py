@@ -97,19 +97,17 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
         return _graded(name, [model], model, check)
     if not answer.exists():
         return Grade(name, UNDONE)
+    try:
+        answered = [
+            "".join(cell["source"]) for cell in json.loads(answer.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Grade(name, "wrong", f"{answer}: expected a notebook (JSON with cells), and it cannot be read: {error}")
     with ProcessPoolExecutor(1, _context(), _alone) as process:
         try:
-            return process.submit(_graded, name, _answered(answer), model, check, answer.name).result()
+            return process.submit(_graded, name, answered, model, check, answer.name).result()
         except BrokenProcessPool:
             return Grade(name, "wrong", "it ends the process that runs it")
-
-
-def _answered(answer: Path) -> list[str]:
-    """The code cells of a notebook."""
-    try:
-        return ["".join(cell["source"]) for cell in json.loads(answer.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{answer}: expected a notebook (JSON with cells), and it cannot be read: {error}.") from error
 
 
 def _context() -> BaseContext:
