@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
@@ -105,36 +106,47 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
         return Grade(name, "wrong", f"{answer}: expected a notebook (JSON with cells), and it cannot be read: {error}")
     with ProcessPoolExecutor(1, _context(), _alone) as process:
         try:
-            return process.submit(_graded, name, answered, model, check, answer.name).result()
+            with _interrupted_later():
+                graded = process.submit(_graded, name, answered, model, check, answer.name)
+            return graded.result()
         except BrokenProcessPool:
             return Grade(name, "wrong", "it ends the process that runs it")
 
 
 def _context() -> BaseContext:
-    """How a process is started: from one that has imported torch, where the system knows how to. Ctrl-C is not that one's to hear."""
+    """How a process is started: from one that has imported torch, where the system knows how to."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
-    from multiprocessing import forkserver  # which not every system can import
+    from multiprocessing import resource_tracker  # which not every system can import
 
+    resource_tracker.ensure_running()  # now: as it starts it lets Ctrl-C through, whatever holds it back
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, "IPython.core.interactiveshell"])
+    return context
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Ctrl-C waits until a process has started: half started, it would tell of it in a traceback of its own."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return context
 
 
 def _alone() -> None:
     """The process of one notebook, as it begins."""
     end_with_caller()
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
     os.environ["MPLBACKEND"] = "agg"  # a figure is no window
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _graded(name: str, cells: list[str], model: str, check: str, answer: str = "") -> Grade:
