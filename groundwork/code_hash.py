@@ -1,7 +1,7 @@
 """What code a thing depends on, and a hash of it that comments do not disturb.
 
-Inside: `PACKAGES` (the project's own), `modules` (the files of theirs that an entry point imports, found without running anything) and
-`code_hash` (sha256 over their syntax trees). Run keys and the book's notebook stamps are built on the two:
+Inside: `PACKAGES` (the project's own), `modules` (the files of theirs that an entry point imports, found without running anything),
+`code_hash` (sha256 over their syntax trees) and `code_cells` (of a notebook). Run keys and the book's notebook stamps are built on the two:
 rewording a docstring never voids hours of training, changing a line in `loss.py` does.
 
 The hash is the same on every machine, folder and Python version that parses the code to the same tree.
@@ -67,14 +67,18 @@ def code_hash(files: Iterable[Path], root: Path = ROOT) -> str:
 
 def source(path: Path) -> str:
     """The Python text of a `.py` file, or of a notebook's code cells, their magics as the calls of `get_ipython()` that they are."""
-    text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
-        return text
+        return path.read_text(encoding="utf-8")
+    return "\n".join(map(_without_magics, code_cells(path)))
+
+
+def code_cells(notebook: Path) -> list[str]:
+    """The text of each code cell. InputError for what is no notebook."""
     try:
-        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected a notebook (JSON with cells), and it cannot be read: {error}.") from error
-    return "\n".join(_without_magics("".join(cell["source"])) for cell in cells)
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{notebook}: expected a notebook (JSON with cells), and it cannot be read: {error}.") from error
 
 
 def _without_magics(cell: str) -> str:

@@ -142,6 +142,15 @@ def test_activations_to_compute_again_where_none_are_kept_are_refused(tree, tmp_
         assert f"--checkpoint-activations: {'/'.join(arm)} holds its backbone still" in capsys.readouterr().err
 
 
+def test_a_file_of_weights_is_not_taken_for_the_word_by_which_those_of_the_package_go(tree, tmp_path, monkeypatch, reached):
+    monkeypatch.chdir(tmp_path)
+    for there, named in ((False, "imagenet"), (True, "./imagenet")):
+        if there:
+            (tmp_path / "imagenet").touch()
+        assert main(command(tree, tmp_path / "run", "focal", "mse", "--weights", "imagenet")) == 0
+        assert reached.pop()[0].weights == named
+
+
 def test_a_run_that_goes_on_needs_no_weights_of_the_backbone(monkeypatch):
     """Its start brings them all: nothing is downloaded."""
     config, built = experiments.resolve("finetune", "continued", "rtx2060"), []

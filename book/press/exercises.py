@@ -7,14 +7,13 @@ from `# solution` to `# end` are the model solution; the notebook holds a NotImp
 """
 
 import ast
-import json
 import os
 import re
 import reprlib
 import shlex
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from groundwork.code_hash import code_cells
 from groundwork.errors import InputError, writing
 from groundwork.files import in_place_of
 from groundwork.paths import ROOT
@@ -95,19 +95,17 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
     model = "\n".join(text for kind, text in cells if kind is None)
     check = "\n".join(text for kind, text in cells if kind == "check")
     if answer is None:
-        return _graded(name, [model], model, check)
+        return _graded(name, model, check)
     if not answer.exists():
         return Grade(name, UNDONE)
     try:
-        answered = [
-            "".join(cell["source"]) for cell in json.loads(answer.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Grade(name, "wrong", f"{answer}: expected a notebook (JSON with cells), and it cannot be read: {error}")
+        answered = code_cells(answer)
+    except InputError as error:
+        return Grade(name, "wrong", str(error))
     with ProcessPoolExecutor(1, _context(), _alone) as process:
         try:
             with _interrupted_later():
-                graded = process.submit(_graded, name, answered, model, check, answer.name)
+                graded = process.submit(_graded, name, model, check, answered, answer.name)
             return graded.result()
         except BrokenProcessPool:
             return Grade(name, "wrong", "it ends the process that runs it")
@@ -149,10 +147,14 @@ def _alone() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _graded(name: str, cells: list[str], model: str, check: str, answer: str = "") -> Grade:
+def _graded(name: str, model: str, check: str, cells: Sequence[str] = (), file: str = "") -> Grade:
+    """The grade of a notebook's cells, or without a file of the model solution."""
+    space: dict[str, object] = {"__name__": name}
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            space = _run(cells, folder) if answer else _exec(cells)
+        if file:
+            space = _run(cells)
+        else:
+            exec(model, space)
         if not set(re.findall(r"^def (\w+)", model, re.MULTILINE)) <= set(space):
             return Grade(name, UNDONE)
         exec(compile(check, f"the check of {name}", "exec"), space)
@@ -162,21 +164,14 @@ def _graded(name: str, cells: list[str], model: str, check: str, answer: str = "
     except (Wrong, InputError) as error:
         return Grade(name, "wrong", str(error))
     except SyntaxError as error:
-        return Grade(name, "wrong", f"it stops with {type(error).__name__}: {error.msg} ({answer or name}, line {error.lineno})")
+        return Grade(name, "wrong", f"it stops with {type(error).__name__}: {error.msg} ({file or name}, line {error.lineno})")
     except BaseException as error:  # whatever a reader's code may raise; pytest.fail is no Exception
         return Grade(name, "wrong", f"it stops with {type(error).__name__}: {' '.join(str(error).split())}")
     return Grade(name, "right")
 
 
-def _exec(cells: list[str]) -> dict[str, object]:
-    space: dict[str, object] = {"__name__": "__main__"}
-    for cell in cells:
-        exec(cell, space)
-    return space
-
-
-def _run(cells: list[str], folder: str) -> dict[str, object]:
-    """What cells define, run by IPython, whose own files lie in `folder`: magics, display, await, get_ipython."""
+def _run(cells: Sequence[str]) -> dict[str, object]:
+    """What cells define, run by IPython, which knows magics, display, await and get_ipython."""
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -184,12 +179,13 @@ def _run(cells: list[str], folder: str) -> dict[str, object]:
         def enable_gui(self, gui: object = None) -> None:
             """There are no windows."""
 
-    shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"ipython_dir": folder}))
-    for cell in cells:
-        done = shell.run_cell(cell)
-        if isinstance(done.error_before_exec, SyntaxError):
-            ast.parse(shell.transform_cell(cell))  # Python says better what is wrong
-        done.raise_error()
+    with tempfile.TemporaryDirectory() as folder:  # for IPython's own files, in the place of the reader's
+        shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"ipython_dir": folder}))
+        for cell in cells:
+            done = shell.run_cell(cell)
+            if isinstance(done.error_before_exec, SyntaxError):
+                ast.parse(shell.transform_cell(cell))  # Python says better what is wrong
+            done.raise_error()
     return shell.user_ns
 
 
