@@ -38,5 +38,5 @@ def check():
             row, column = wanted[..., 0].nonzero()[0].tolist()
             found = encode(box, i % C, S=S, C=C)
             where = f"the box {[round(v, 3) for v in box.tolist()]} on a grid of {S} x {S}"
-            expect((int(found[0]), int(found[1])), (row, column), f"row and column of {where}")
+            expect(found[:2], (row, column), f"row and column of {where}")
             expect(found[2], wanted[row, column], f"the target of {where}, class {i % C} of {C}")

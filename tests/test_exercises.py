@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
 from book.press import exercises
 from book.press.exercises import FOLDER, SOLUTION, Wrong, expect, grade, names, write
@@ -102,6 +104,8 @@ def test_an_empty_notebook_and_a_missing_one_are_not_yet_done(tmp_path):
         ("raise KeyboardInterrupt", "it stops with KeyboardInterrupt"),
         ("import os; os._exit(0)", "it ends the process that runs it"),
         ("input()", "it stops with"),
+        ("class Bad(Exception):\n    def __str__(self): return self.args[3]\nraise Bad()", "it stops with Bad: ..."),
+        ("def dense_parameters(*_): raise NotImplementedError('addmm on bools')", "it stops with NotImplementedError: addmm on bools"),
     ],
 )
 def test_code_that_breaks_is_wrong_in_a_sentence(tmp_path, capfd, cell, said):
@@ -125,7 +129,9 @@ def test_what_one_notebook_does_to_torch_or_to_its_process_changes_no_other_grad
     assert [found.verdict for found in exercises.grade_all(tmp_path)[1:]] == ["right"] * (len(names()) - 1)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"cells": [{"cell_type": "code"}]}', b"\xff", None], ids=repr)
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b'{"cells": [{"cell_type": "code"}]}', b"\xff", b"[" * 100_000, None], ids=lambda x: repr(x)[:50]
+)
 def test_a_notebook_that_cannot_be_read_is_wrong_and_costs_no_other_its_grade(tmp_path, content):
     write(tmp_path)
     fill(tmp_path, "head")
@@ -167,10 +173,65 @@ def test_a_notebook_that_runs_in_jupyter_runs_here(tmp_path):
     more = ["%timeit -n 1 -r 1 dense_parameters(7, 2, 20, 512, 64)", "%%bash\necho loud; cat", "dense_parameters?", "7", "assert _ == 7"]
     more += ["listed = !echo two words\nassert len(listed) == 1", "%%capture out\n%matplotlib inline\nprint(3)", "assert '3' in out.stdout"]
     more += ["rest = (\n    7\n    % 4\n)\nassert rest == 3", "%prun -q dense_parameters(7, 2, 20, 512, 64)", "display(rest)"]
+    more += ["%autosave 60\n%connect_info", "from mine import three\nassert three == 3", "open('beside.txt', 'w').close()"]
     more += ["import asyncio\nawait asyncio.sleep(0)", "from IPython import get_ipython\nassert get_ipython().user_ns is globals()"]
     notebook.cells += [nbformat.v4.new_code_cell(text) for text in more]
     nbformat.write(notebook, tmp_path / "head.ipynb")
+    (tmp_path / "mine.py").write_text("three = 3")
     assert grade("head", tmp_path / "head.ipynb") == exercises.Grade("head", "right")
+    assert (tmp_path / "beside.txt").exists()
+
+
+def with_cell(folder, name: str, cell: str) -> Path:
+    """The notebook of an exercise, filled in, and a last cell of the reader's own."""
+    write(folder)
+    fill(folder, name)
+    notebook = nbformat.read(folder / f"{name}.ipynb", 4)
+    notebook.cells.append(nbformat.v4.new_code_cell(cell))
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    return folder / f"{name}.ipynb"
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_check_takes_the_functions_asked_for_from_a_notebook_and_no_other_name(name, tmp_path):
+    """Neither an import that the reader has no use for, nor what a scratch cell has called by a word of Python's or of the check's."""
+    words = "bools boxes check expect found generator grid max list int float len range sum torch np rng wanted Grid"
+    asked = re.findall(r"^def (\w+)", "".join(t for k, t in exercises._cells(FOLDER / f"{name}.py") if k is None), re.MULTILINE)
+    own = f"import types\nfor _name in {asked}:\n    _of = globals()[_name]\n"
+    own += "    globals()[_name] = types.FunctionType(_of.__code__, dict(globals()), _name, _of.__defaults__)\n"
+    shadows = "".join(f"{word} = 7\n" for word in words.split())
+    assert grade(name, with_cell(tmp_path, name, f"{own}{shadows}")) == exercises.Grade(name, "right")
+
+
+def test_a_thread_that_never_ends_costs_no_grade(tmp_path):
+    left = with_cell(tmp_path, "head", "import threading, time\nthreading.Thread(target=time.sleep, args=(10**6,)).start()")
+    assert grade("head", left) == exercises.Grade("head", "right")
+
+
+def test_a_loop_that_never_ends_is_wrong_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(exercises, "LONGEST", 3.0)
+    assert grade("head", with_cell(tmp_path, "head", "while True: pass")).said == "it has not ended after 0.05 minutes"
+
+
+def test_a_notebook_that_ends_its_process_leaves_nothing_among_the_temporary_files(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert grade("head", with_cell(tmp_path, "head", "import os; os._exit(0)")).verdict == "wrong"
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_no_room_for_temporary_files_is_told_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(
+        exercises.InputError, match=r"temporary files cannot be written \(.*\); free some space, or name a folder by TMPDIR"
+    ):
+        grade("head", with_cell(tmp_path, "head", "1"))
+
+
+def test_a_row_that_is_a_fraction_is_wrong(tmp_path):
+    write(tmp_path)
+    fill(tmp_path, "grid", "return row, column, target", "return y, x, target")
+    assert "row and column of the box" in grade("grid", tmp_path / "grid.ipynb").said
 
 
 def test_the_command_writes_once_keeps_the_readers_work_and_grades_it(tmp_path, capsys):
@@ -215,6 +276,8 @@ def test_whole_numbers_are_held_exactly_and_others_within_rounding():
         expect([1], list(range(9)), "many")
     with pytest.raises(Wrong, match=r"many, at \[9\]: expected 9, got 0"):
         expect([*range(9), 0], list(range(10)), "many")
+    with pytest.raises(Wrong, match="expected 1, got 1.00"):
+        expect(torch.tensor(1.006, dtype=torch.bfloat16), 1.0, "coarse numbers")
     with pytest.raises(Wrong, match="expected 0.5, got nan"):
         expect(float("nan"), 0.5, "a number")
 

@@ -12,16 +12,16 @@ import re
 import reprlib
 import shlex
 import signal
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,8 +36,12 @@ FOLDER = ROOT / "exercises"
 CELL = re.compile(r"^# %%(?: \[(?P<kind>\w+)\])?\n", re.MULTILINE)
 SOLUTION = re.compile(r"^(?P<indent> *)# solution\n.*?^(?P=indent)# end$", re.MULTILINE | re.DOTALL)
 SHORT = 8  # so many numbers are shown, of more the worst one
-BLANK = r'\g<indent>raise NotImplementedError("your turn")'
+TURN = "your turn"
+BLANK = rf'\g<indent>raise NotImplementedError("{TURN}")'
 UNDONE = "not yet done"
+ENDED = "it ends the process that runs it"
+LONGEST = 600.0  # seconds: a loop that never ends costs the others no grade
+ROUNDING = {"rtol": 1.3e-6, "atol": 1e-5}  # what torch allows float32, whatever a reader's numbers are kept in
 
 
 class Wrong(AssertionError):
@@ -88,8 +92,9 @@ def _write(file: Path, exercise: Path) -> None:
 def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade:
     """Run the exercise's check on the notebook `answer`, or on the model solution if none is given.
 
-    A notebook runs cell by cell, as IPython runs it, in a process of its own: what it does to torch, or to its process, is no other's, and
-    what it prints is dropped. "not yet done": no such notebook, a function that is missing, or one that still raises NotImplementedError.
+    A notebook runs cell by cell, as Jupyter runs it, in its own folder and in a process of its own: what it does to torch, or to its
+    process, is no other's, and what it prints is dropped. "not yet done": no such notebook, a function that is missing, or one that still
+    says it is your turn. InputError where there is no room for temporary files.
     """
     cells = _cells(folder / f"{name}.py")
     model = "\n".join(text for kind, text in cells if kind is None)
@@ -102,13 +107,31 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
         answered = code_cells(answer)
     except InputError as error:
         return Grade(name, "wrong", str(error))
-    with ProcessPoolExecutor(1, _context(), _alone) as process:
-        try:
-            with _interrupted_later():
-                graded = process.submit(_graded, name, model, check, answered, answer.name)
-            return graded.result()
-        except BrokenProcessPool:
-            return Grade(name, "wrong", "it ends the process that runs it")
+    try:
+        with tempfile.TemporaryDirectory() as scratch:  # for IPython's own files, in the place of the reader's
+            return _elsewhere(name, model, check, answered, answer.absolute(), scratch)
+    except OSError as error:
+        raise InputError(f"temporary files cannot be written ({error.strerror}); free some space, or name a folder by TMPDIR") from error
+
+
+def _elsewhere(*asked: Any) -> Grade:
+    """`_graded` in a process of its own, which is not waited for once it has said its grade: a thread of the reader's may never end."""
+    context = _context()
+    ours, its = context.Pipe(duplex=False)
+    process = context.Process(target=_say, args=(its, *asked))
+    with _interrupted_later():
+        process.start()
+    its.close()
+    try:
+        ready = wait([ours, process.sentinel], LONGEST)
+        if not ready:
+            return Grade(asked[0], "wrong", f"it has not ended after {LONGEST / 60:g} minutes")
+        return ours.recv() if ours.poll() else Grade(asked[0], "wrong", ENDED)
+    except EOFError:
+        return Grade(asked[0], "wrong", ENDED)
+    finally:
+        process.kill()
+        process.join()
 
 
 def _context() -> BaseContext:
@@ -119,7 +142,7 @@ def _context() -> BaseContext:
 
     resource_tracker.ensure_running()  # now: as it starts it lets Ctrl-C through, whatever holds it back
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "IPython.core.interactiveshell"])
+    context.set_forkserver_preload([__name__, "IPython.core.interactiveshell", "ipykernel.zmqshell"])
     return context
 
 
@@ -136,8 +159,8 @@ def _interrupted_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _alone() -> None:
-    """The process of one notebook, as it begins."""
+def _say(its: Connection, name: str, model: str, check: str, cells: Sequence[str], file: Path, scratch: str) -> None:
+    """The process of one notebook."""
     end_with_caller()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
@@ -145,33 +168,46 @@ def _alone() -> None:
     os.environ["MPLBACKEND"] = "agg"  # a figure is no window
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    os.chdir(file.parent)
+    sys.path.insert(0, "")  # as in Jupyter: what lies beside the notebook can be imported
+    its.send(_graded(name, model, check, file.name, lambda: _run(cells, scratch)))
 
 
-def _graded(name: str, model: str, check: str, cells: Sequence[str] = (), file: str = "") -> Grade:
-    """The grade of a notebook's cells, or without a file of the model solution."""
+def _graded(name: str, model: str, check: str, file: str = "", run: Callable[[], dict[str, object]] = dict) -> Grade:
+    """The grade of what `run` defines, the notebook `file`, or without one of the model solution. The check sees its functions alone:
+    its other names are the model's."""
     space: dict[str, object] = {"__name__": name}
     try:
+        exec(model, space)
         if file:
-            space = _run(cells)
-        else:
-            exec(model, space)
-        if not set(re.findall(r"^def (\w+)", model, re.MULTILINE)) <= set(space):
-            return Grade(name, UNDONE)
+            answered = run()
+            asked = re.findall(r"^def (\w+)", model, re.MULTILINE)
+            if not set(asked) <= set(answered):
+                return Grade(name, UNDONE)
+            space |= {function: answered[function] for function in asked}
         exec(compile(check, f"the check of {name}", "exec"), space)
         space["check"]()
-    except NotImplementedError:
-        return Grade(name, UNDONE)
     except (Wrong, InputError) as error:
         return Grade(name, "wrong", str(error))
     except SyntaxError as error:
         return Grade(name, "wrong", f"it stops with {type(error).__name__}: {error.msg} ({file or name}, line {error.lineno})")
     except BaseException as error:  # whatever a reader's code may raise; pytest.fail is no Exception
-        return Grade(name, "wrong", f"it stops with {type(error).__name__}: {' '.join(str(error).split())}")
+        if isinstance(error, NotImplementedError) and error.args in ((), (TURN,)):
+            return Grade(name, UNDONE)
+        return Grade(name, "wrong", f"it stops with {type(error).__name__}: {_words(error)}")
     return Grade(name, "right")
 
 
-def _run(cells: Sequence[str]) -> dict[str, object]:
-    """What cells define, run by IPython, which knows magics, display, await and get_ipython."""
+def _words(error: BaseException) -> str:
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # a reader's own, which cannot say what it is
+        return "..."
+
+
+def _run(cells: Sequence[str], scratch: str) -> dict[str, object]:
+    """What cells define, run by IPython, which knows magics, display, await and get_ipython. scratch: a folder for its own files."""
+    from ipykernel.zmqshell import KernelMagics
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -179,13 +215,13 @@ def _run(cells: Sequence[str]) -> dict[str, object]:
         def enable_gui(self, gui: object = None) -> None:
             """There are no windows."""
 
-    with tempfile.TemporaryDirectory() as folder:  # for IPython's own files, in the place of the reader's
-        shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"ipython_dir": folder}))
-        for cell in cells:
-            done = shell.run_cell(cell)
-            if isinstance(done.error_before_exec, SyntaxError):
-                ast.parse(shell.transform_cell(cell))  # Python says better what is wrong
-            done.raise_error()
+    shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"ipython_dir": scratch}))
+    shell.register_magics(KernelMagics)
+    for cell in cells:
+        done = shell.run_cell(cell)
+        if isinstance(done.error_before_exec, SyntaxError):
+            ast.parse(shell.transform_cell(cell))  # Python says better what is wrong
+        done.raise_error()
     return shell.user_ns
 
 
@@ -206,7 +242,8 @@ def expect(got: object, wanted: object, what: str) -> None:
     if found.shape != goal.shape and max(found.numel(), goal.numel()) > SHORT:
         raise Wrong(f"{what}: expected the shape {list(goal.shape)}, got {list(found.shape)}")
     try:
-        torch.testing.assert_close(found, goal, check_dtype=False)
+        rounding = ROUNDING if found.is_floating_point() or goal.is_floating_point() else {"rtol": 0.0, "atol": 0.0}
+        torch.testing.assert_close(found, goal, check_dtype=False, **rounding)
     except AssertionError:
         if goal.numel() > SHORT:  # where it is worst
             at = int((found - goal).abs().nan_to_num(torch.inf).argmax())
