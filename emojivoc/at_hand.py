@@ -3,22 +3,20 @@
 Inside: `at_hand`.
 """
 
-import re
+import hashlib
+import os
 import shutil
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from emojivoc.emoji import DRAWN, generate
+from emojivoc.emoji import DRAWN, generate, lacks
 from groundwork.code_hash import code_hash, modules
-from groundwork.errors import InputError
+from groundwork.drafts import drafted
+from groundwork.errors import InputError, writing
 from groundwork.locks import alone
 
-OURS = re.compile(
-    r"README\.txt|emojivoc\.json|made_by\.txt|\.cache/.*"
-    r"|VOCdevkit/VOC2012/(JPEGImages/(train|val)_\d{6}\.jpg|Annotations/(train|val)_\d{6}\.xml|ImageSets/Main/(train|val|trainval)\.txt)",
-    re.DOTALL,
-)
+CACHE = ".cache"  # what is decoded from the scenes: VocData's, and made anew where it is missing
 
 
 def at_hand(folder: Path, train: int, val: int, size: int, own: bool, progress: bool = True) -> None:
@@ -26,8 +24,9 @@ def at_hand(folder: Path, train: int, val: int, size: int, own: bool, progress: 
 
     own: a folder of the project's build, where they are drawn anew when the code that draws them has changed. In any other folder nothing
     is removed, and nothing is written where they lie already: it may be one that can only be read. InputError as of `generate`, and where
-    something in the build's folder has been put there, or changed, since they were drawn.
+    something in the build's folder has been put there, changed or taken away since they were drawn.
     """
+    folder = Path(os.path.realpath(folder))  # where a link leads
     draw, stamp = partial(generate, folder, train, val, size=size, seed=0), folder / "made_by.txt"
     if not own:
         lie_there = (folder / DRAWN).exists()
@@ -37,27 +36,38 @@ def at_hand(folder: Path, train: int, val: int, size: int, own: bool, progress: 
     made = f"{code_hash(modules('emojivoc.emoji'))} {train} {val} {size}".encode()
 
     def stale() -> bool:
-        return not stamp.exists() or stamp.read_bytes() != made
+        return not stamp.exists() or stamp.read_bytes().partition(b"\n")[0] != made or bool(lacks(folder, train + val))
 
     if stale():
-        with alone(folder):
+        with alone(folder), writing(folder):
             if stale():  # whoever was waited for has not drawn them
                 if stamp.exists():
                     _remove_drawn(folder, stamp)
                 draw(progress=progress)
-                stamp.write_bytes(made)
+                with drafted(stamp) as draft:
+                    draft.write_bytes(b"\n".join([made, *_listed(folder, stamp)]))
 
 
 def _remove_drawn(folder: Path, stamp: Path) -> None:
-    """Remove scenes that other code has drawn, the stamp last, so that a removal that was killed is gone on with. InputError, and nothing
-    is removed, where something else is among them."""
-    laid = stamp.stat().st_mtime_ns
-    for file in folder.rglob("*"):
-        name = file.relative_to(folder).as_posix()
-        if file.is_file() and (not OURS.fullmatch(name) or (file.lstat().st_mtime_ns > laid and not name.startswith(".cache/"))):
-            said = f"{file} is not as it was drawn, or was put there; move {folder} away, and they are drawn anew"
-            raise InputError(f"{folder}: the scenes in it are of an earlier version, and {said}")
-    for name in ("VOCdevkit", ".cache"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("README.txt", DRAWN, stamp.name):
-        (folder / name).unlink(missing_ok=True)
+    """Remove scenes that other code has drawn. InputError, and nothing is removed, where they are not as they were drawn: to the byte."""
+    changed = {*stamp.read_bytes().split(b"\n")[1:]} ^ {*_listed(folder, stamp)}
+    if changed:
+        first = os.fsdecode(min(line.split(b" ", 1) for line in changed)[1])  # a file, before the folder around it
+        said = f"{folder / first} is not as it was drawn, or was put there; move {folder} away, and they are drawn anew"
+        raise InputError(f"{folder}: the scenes in it are of an earlier version or not whole, and {said}")
+    gone = folder.with_name(f".{folder.name}.{os.getpid()}.gone")
+    folder.rename(gone)  # at once, so that a kill leaves nothing half removed under the name
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _listed(folder: Path, stamp: Path) -> list[bytes]:
+    """A line for everything in a folder but its cache and its stamp: what it is, and its name."""
+    names = sorted((path, path.relative_to(folder)) for path in folder.rglob("*") if path != stamp)
+    return [b"%s %s" % (_is(path).encode(), os.fsencode(name)) for path, name in names if name.parts[0] != CACHE]
+
+
+def _is(path: Path) -> str:
+    """The sha256 of a file, or what else it is."""
+    if path.is_symlink() or not path.is_file():
+        return "link" if path.is_symlink() else "folder"
+    return hashlib.sha256(path.read_bytes()).hexdigest()

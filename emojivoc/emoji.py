@@ -1,6 +1,6 @@
 """EmojiVOC: Pascal VOC's twenty classes drawn with emoji, written as a VOC tree.
 
-Inside: `generate` (the tree), `draw` (one of its scenes), `scenes_per_second` (the rate on one core).
+Inside: `generate` (the tree), `lacks` (is it whole?), `draw` (one of its scenes), `scenes_per_second` (the rate on one core).
 
 Scene i of a split depends on (seed, split, i) alone: neither on how many are asked for nor on how many processes draw them.
 Asking again for a tree that is there returns at once; a tree that is not finished is never left behind under its own name.
@@ -28,7 +28,7 @@ from groundwork.files import in_place_of
 from groundwork.processes import end_with_caller
 from voc_tree.annotation import CLASSES, DRAWN, to_xml
 
-__all__ = ["GLYPHS", "draw", "generate", "scenes_per_second"]
+__all__ = ["GLYPHS", "draw", "generate", "lacks", "scenes_per_second"]
 
 VERSION = 2  # of the pictures: raised with every change that draws a scene differently
 SPLITS = ("train", "val")
@@ -62,6 +62,15 @@ def generate(
         if progress:
             print(f"{out}: these scenes are there already")
         return
+    try:
+        _draw_all(out, asked, progress, workers)
+    except InputError:
+        if not _is_there(out, asked):  # by now: another process has drawn the same
+            raise
+
+
+def _draw_all(out: Path, asked: dict, progress: bool, workers: int | None) -> None:
+    train, val, size, seed, style = (asked[key] for key in ("train", "val", "size", "seed", "style"))
     with writing(out), in_place_of(out) as folder:
         voc = folder / "VOCdevkit" / "VOC2012"
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
@@ -147,11 +156,13 @@ def _parameters(train: int, val: int, size: int, seed: int, style: str) -> dict:
 
 def _is_there(out: Path, asked: dict) -> bool:
     """Whether `out` is the tree asked for. Raises `InputError` where it is anything else, an empty folder aside."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (
+        out.is_dir() and all(lies.name.startswith(f".{out.name}-") for lies in out.iterdir())
+    ):  # drafts of `in_place_of`
         return False
     try:
         found = dict(json.loads((out / DRAWN).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         first = min(out.iterdir()).name if out.is_dir() else out.name
         said = f"expected a new or empty folder, found other files ({first} the first)"
         raise InputError(f"{out}: {said}; name another folder for the scenes.") from None
@@ -159,7 +170,16 @@ def _is_there(out: Path, asked: dict) -> bool:
     if different:
         differ = ", ".join(f"{key} {found.get(key)} in place of {asked[key]}" for key in different)
         raise InputError(f"{out}: holds other EmojiVOC scenes ({differ}); delete the folder, or name another one.")
+    if missing := lacks(out, asked["train"] + asked["val"]):
+        raise InputError(f"{out}: holds these EmojiVOC scenes without all of {missing}; move the folder away, or name another one.")
     return True
+
+
+def lacks(out: Path, scenes: int) -> str:
+    """The first part of the tree in `out` that is not whole, by number of files; "" for a whole tree of so many scenes."""
+    voc = out / "VOCdevkit" / "VOC2012"
+    wanted = {"JPEGImages/*.jpg": scenes, "Annotations/*.xml": scenes, "ImageSets/Main/*.txt": len(SPLITS) + 1}
+    return next((f"VOCdevkit/VOC2012/{files}" for files, count in wanted.items() if len(list(voc.glob(files))) < count), "")
 
 
 def _readme(asked: dict) -> str:

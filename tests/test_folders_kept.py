@@ -1,6 +1,10 @@
 """Folders that this project works in hold what others put there too: it removes what it has made and nothing else."""
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +15,7 @@ from emojivoc import emoji
 from emojivoc.at_hand import at_hand
 from groundwork import paths
 from groundwork.errors import InputError
-from groundwork.paths import BUILD
+from groundwork.paths import BUILD, ROOT
 from trial.register import reference
 from voc_tree.cache import SCRATCH
 from yolo_core import experiments
@@ -65,15 +69,64 @@ def test_a_tree_inside_the_build_that_is_not_the_profiles_own_is_kept(tmp_path, 
     assert (mine / "archives/val2017.zip").exists()
 
 
-def test_scenes_of_other_code_are_drawn_anew_in_the_profiles_own_folder_and_nothing_else_goes_there(tmp_path):
+def test_scenes_of_other_code_are_drawn_anew_in_the_profiles_own_folder(tmp_path, monkeypatch):
     scenes = tmp_path / "scenes"
     at_hand(scenes, 2, 1, 64, own=True, progress=False)
-    drawn = {path.name for path in scenes.iterdir()}
+    drawn = {path: path.stat().st_mtime_ns for path in scenes.rglob("*") if path.is_file()}
     at_hand(scenes, 2, 1, 64, own=True, progress=False)
-    (scenes / "VOCdevkit/VOC2012/JPEGImages/train_000009.jpg").touch()  # of a longer list
-    (scenes / "made_by.txt").write_bytes(b"torn \xff")
+    assert {path: path.stat().st_mtime_ns for path in scenes.rglob("*") if path.is_file()} == drawn
+    (scenes / ".cache").mkdir()
+    (scenes / ".cache/decoded.npy").touch()
+    monkeypatch.setattr("emojivoc.at_hand.code_hash", lambda _: "other code")
     at_hand(scenes, 2, 1, 64, own=True, progress=False)
-    assert {path.name for path in scenes.iterdir()} == drawn and not list(scenes.rglob("train_000009.jpg"))
+    anew = {path: path.stat().st_mtime_ns for path in scenes.rglob("*") if path.is_file()}
+    assert anew.keys() == drawn.keys() and all(anew[path] > drawn[path] for path in drawn)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["scenes"]
+
+
+def test_a_kill_while_scenes_are_drawn_anew_stands_in_no_later_ones_way(tmp_path, monkeypatch):
+    """By the hardest means: nothing is swept."""
+    scenes = tmp_path / "scenes"
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += "import os; from pathlib import Path; import emojivoc.at_hand as a, emojivoc.emoji as e\n"
+    code += "a.code_hash = lambda _: 'other code'; e._write = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+    code += f"a.at_hand(Path({str(scenes)!r}), 2, 1, 64, own=True, progress=False)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    assert not emoji.lacks(scenes, 3)
+
+
+def test_scenes_of_which_some_are_gone_are_not_taken_for_whole_ones(tmp_path):
+    for own in (True, False):
+        scenes = tmp_path / f"own {own}"
+        at_hand(scenes, 2, 1, 64, own=own, progress=False)
+        shutil.rmtree(scenes / "VOCdevkit/VOC2012/JPEGImages")
+        with pytest.raises(InputError, match=f"{scenes}: .*move (the folder|{scenes}) away"):
+            at_hand(scenes, 2, 1, 64, own=own, progress=False)
+        with pytest.raises(InputError, match=r"without all of VOCdevkit/VOC2012/JPEGImages/\*.jpg; move the folder away"):
+            emoji.generate(scenes, 2, 1, size=64, progress=False)
+        scenes.rename(tmp_path / f"away {own}")
+        at_hand(scenes, 2, 1, 64, own=own, progress=False)
+        assert not emoji.lacks(scenes, 3)
+
+
+def test_two_that_draw_the_same_scenes_at_once_both_end_well(tmp_path, monkeypatch):
+    """The other one ends while this one draws."""
+    write = emoji._write
+
+    def late(*args, **options):
+        monkeypatch.setattr(emoji, "_write", write)
+        emoji.generate(tmp_path / "scenes", 2, 1, size=64, progress=False)
+        return write(*args, **options)
+
+    for there in (False, True):
+        if there:
+            shutil.rmtree(tmp_path / "scenes")
+            (tmp_path / "scenes").mkdir()
+        monkeypatch.setattr(emoji, "_write", late)
+        emoji.generate(tmp_path / "scenes", 2, 1, size=64, progress=False)
+        assert not emoji.lacks(tmp_path / "scenes", 3) and [file.name for file in tmp_path.iterdir()] == ["scenes"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +136,9 @@ def test_scenes_of_other_code_are_drawn_anew_in_the_profiles_own_folder_and_noth
         "README.txt",
         "VOCdevkit/VOC2007/mine.xml",
         "VOCdevkit/VOC2012/ImageSets/Main/hard.txt",
+        "VOCdevkit/VOC2012/JPEGImages/train_000009.jpg",
         "{voc}/Annotations/val_000000.xml",
+        "made_by.txt",
     ],
 )
 def test_scenes_of_other_code_are_not_removed_with_what_somebody_has_put_or_changed_among_them(tmp_path, monkeypatch, mine):
@@ -91,11 +146,27 @@ def test_scenes_of_other_code_are_not_removed_with_what_somebody_has_put_or_chan
     at_hand(scenes, 2, 1, 64, own=True, progress=False)
     file.parent.mkdir(exist_ok=True)
     file.write_text("mine")
+    os.utime(file, (0, 0))  # as mv and cp -p leave it
     before = {path: path.read_bytes() for path in scenes.rglob("*") if path.is_file()}
     monkeypatch.setattr("emojivoc.at_hand.code_hash", lambda _: "other code")
-    with pytest.raises(InputError, match=f"{file} is not as it was drawn, or was put there; move {scenes} away, and they are drawn anew"):
+    named = ".*" if mine == "made_by.txt" else file
+    with pytest.raises(InputError, match=f"{named} is not as it was drawn, or was put there; move {scenes} away, and they are drawn anew"):
         at_hand(scenes, 2, 1, 64, own=True, progress=False)
     assert {path: path.read_bytes() for path in scenes.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("link", ["VOCdevkit/VOC2012/SegmentationClass", "VOCdevkit"])
+def test_scenes_of_other_code_are_not_removed_with_a_link_among_them(tmp_path, monkeypatch, link):
+    """To where there is more room, for instance."""
+    scenes = tmp_path / "scenes"
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    if link == "VOCdevkit":
+        (scenes / link).rename(tmp_path / "larger")
+    (scenes / link).symlink_to(tmp_path / "larger")
+    monkeypatch.setattr("emojivoc.at_hand.code_hash", lambda _: "other code")
+    with pytest.raises(InputError, match=f"{scenes / link}.* is not as it was drawn, or was put there; move {scenes} away"):
+        at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    assert (scenes / link).is_symlink() and (scenes / "README.txt").exists()
 
 
 def test_scenes_that_lie_there_are_taken_without_a_word_to_the_disk(tmp_path, monkeypatch):
