@@ -29,8 +29,8 @@ ifeq ($(strip $(VENV)),)
 else
   PY    := $(call quoted,$(VENV)/bin/python)
   READY := $(subst $(EMPTY) ,\ ,$(VENV))/.ready
-  ifneq ($(strip $(foreach letter,: ; | \ * ?,$(findstring $(letter),$(VENV)))$(if $(findstring $(TAB),$(VENV)),tab)$(filter -%,$(firstword $(VENV)))),)
-    $(error VENV=$(VENV): make reads no path with : ; | \ * ? or a tab in it, or one that begins with -; name another folder)
+  ifneq ($(strip $(foreach letter,: ; | \ * ? [,$(findstring $(letter),$(VENV)))$(if $(findstring $(TAB),$(VENV)),tab)$(filter -%,$(firstword $(VENV)))),)
+    $(error VENV=$(VENV): make reads no path with : ; | \ * ? [ or a tab in it, or one that begins with -; name another folder)
   endif
 endif
 
@@ -63,10 +63,10 @@ links: $(READY) ## ask every address that the book cites whether it answers; nee
 	@$(PY) -m yolo_core links
 
 exercises: $(READY) ## the exercises as notebooks without their solutions, into my-exercises; what is there is kept
-	@$(PY) -m yolo_core exercises --out $(call quoted,$(MINE))
+	@$(PY) -m yolo_core exercises --out=$(call quoted,$(MINE))
 
 check-exercises: $(READY) ## grade those notebooks: fails if one that is filled in is wrong
-	@$(PY) -m yolo_core exercises --out $(call quoted,$(MINE)) --check
+	@$(PY) -m yolo_core exercises --out=$(call quoted,$(MINE)) --check
 
 # What trains keeps the memory that it frees: see book/press/notebook.py.
 KEEP    := MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
@@ -77,7 +77,7 @@ reference: $(READY) ## every arm over its seeds, hours; records go to records/$(
 
 # Parts, results and their limits: scripts/on_a_card.py. REHEARSE=1 asks a CPU instead, with tiny numbers.
 card: $(READY) ## on a CUDA card: memory, correctness, speed, the study; LIMIT=560 seconds, most valuable first
-	@$(PY) scripts/on_a_card.py --seconds $(LIMIT) $(if $(REHEARSE),--rehearse)
+	@$(PY) scripts/on_a_card.py --seconds $(LIMIT) $(if $(filter-out 0 no,$(REHEARSE)),--rehearse)
 
 test: lint unit notebooks pages ## all tests, in the order of their cost
 
@@ -111,7 +111,7 @@ pins: $(READY) ## move to the newest versions the ranges allow and write constra
 # By their names: whatever else lies in _build is somebody's, a reference run that is under way for instance.
 BOOKS   := smoke pocket photographs rtx2060 long read
 clean: ## remove pages and caches; trained runs and data stay
-	@rm -rf $(BOOKS:%=_build/%) _build/card _build/on-a-card
+	@rm -rf $(BOOKS:%=_build/%) _build/card
 	@rm -rf .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -5,9 +5,10 @@ this one: data.py, runs.py, judging.py, book.py.
 """
 
 import sys
+from dataclasses import is_dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -57,6 +58,7 @@ def _run(words: list[str]) -> int:
         command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
     finally:  # --help ends here: written out while `answer` still hears of a full disk
         sys.stdout.flush()
+    _require_folders(command)
     if isinstance(command, IN_A_CHECKOUT):
         checkout()
     try:
@@ -67,3 +69,16 @@ def _run(words: list[str]) -> int:
             raise
         brings = "pip install -c constraints.txt -e '.[book,test]'"
         raise InputError(f"{words[0]}: the package {package} is not installed; {brings}, in a clone of the project, brings it") from error
+
+
+def _require_folders(command: Any) -> None:
+    """InputError for a path that goes back, by "..", from a folder that is not there: the system refuses it, Python would shorten it."""
+    for value in vars(command).values():
+        for path in value if isinstance(value, tuple) else (value,):
+            if is_dataclass(path):
+                _require_folders(path)
+            elif isinstance(path, Path):
+                before = (Path(*path.parts[:place]) for place, part in enumerate(path.parts) if part == "..")
+                for folder in before:
+                    if not folder.exists():
+                        raise InputError(f"{path}: there is no folder {folder} to go back from; write the path without it")

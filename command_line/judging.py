@@ -7,10 +7,13 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from groundwork.errors import InputError, writing
+from groundwork.paths import runs_folder
 from groundwork.strict_json import dumps
 
 
@@ -25,7 +28,31 @@ def _a_file(out: Path, keys: set[str]) -> Path:
         renewed = False
     if not renewed:
         raise InputError(f"{out}: already there, and no earlier record that this one renews; name another --out")
-    return out
+    with writing(out), tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name[:100]}."):
+        return out
+
+
+def _keep(out: Path, keys: set[str], write: Callable[[Path], None]) -> None:
+    """Write what took long: to `out` or, where that is refused by now, among the temporary files. InputError that says where it lies."""
+    try:
+        with writing(_a_file(out, keys)):
+            write(out)
+    except InputError as error:
+        raise InputError(f"{error}{_elsewhere(out.name, write)}") from error
+
+
+def _elsewhere(name: str, write: Callable[[Path], None]) -> str:
+    """Where else a record lies now, in words; nothing where there is no room for it at all."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="yolo-core-"))
+    except OSError:
+        return ""
+    try:
+        write(folder / name)
+    except (OSError, InputError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return ""
+    return f"; what was found lies in {folder / name}"
 
 
 @dataclass(frozen=True)
@@ -49,10 +76,12 @@ class Claims:
             raise InputError("--json and --markdown: one or the other; leave one out")
         if self.own:
             findings = verdicts.register((run.record for run in committed.finished(self.profile)), data)
+            folder, others = runs_folder(), committed.set_aside(self.profile)
         else:
             findings = committed.findings(self.profile)
-            for name, why in committed.foreign(self.profile).items():
-                print(f"{committed.records_folder(self.profile) / name}: passed over, {why}", file=sys.stderr)
+            folder, others = committed.records_folder(self.profile), committed.foreign(self.profile)
+        for name, why in others.items():
+            print(f"{folder / name}: passed over, {why}", file=sys.stderr)
         if self.json or self.markdown:
             print(dumps([f.to_dict() for f in findings]) if self.json else register_page.markdown(findings))
             return 0
@@ -91,7 +120,7 @@ class Reference:
     """Processes that train side by side, the cores shared between them."""
     records: Path | None = None
     """Folder of the records, one folder a profile in it; the project's own if not given."""
-    arms: tuple[str, ...] = ()
+    arms: tuple[str, ...] | None = None
     """Train these alone and in this order, each as EXPERIMENT/ARM."""
     check: bool = False
     """Train nothing: does today's code still repeat the first steps of every stored arm? Exit status 1 if one has changed."""
@@ -103,11 +132,13 @@ class Reference:
             raise InputError(f"--workers must be at least 1; got {self.workers}")
         if self.most is not None and self.most < 0:
             raise InputError(f"--most must be at least 0; got {self.most}")
+        if self.arms == ():
+            raise InputError("--arms: expected an arm or more, each as EXPERIMENT/ARM; leave the option out for all of them")
         known = {f"{name}/{arm}" for name, arm, _ in reference.jobs()}
-        if unknown := [arm for arm in self.arms if arm not in known]:
+        if unknown := [arm for arm in self.arms or () if arm not in known]:
             raise InputError(f"--arms: there is no arm {unknown[0]!r}; name some of {', '.join(sorted(known))}")
         if self.check:
-            if (self.most, self.workers, self.arms) != (None, 1, ()):
+            if (self.most, self.workers, self.arms) != (None, 1, None):
                 raise InputError("--check repeats every stored arm, in this process; leave --arms, --workers and --most out")
             found = reference.check(self.profile, self.records)
             print("\n".join(f"{verdict:9} {arm}" for arm, verdict in found.items()))
@@ -131,11 +162,11 @@ class Established:
         from groundwork.strict_json import write_json
         from trial.register import established
 
-        out = _a_file(self.out or established.place(self.profile), {"detector", "metrics"})
+        keys = {"detector", "metrics"}
+        out = _a_file(self.out or established.place(self.profile), keys)
         record = established.train_fcos(self.profile, self.seed)
         print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
-        with writing(out):
-            write_json(out, record)
+        _keep(out, keys, lambda place: write_json(place, record))
         return 0
 
 
@@ -149,12 +180,13 @@ class Bench:
     """Print the rows as a JSON list."""
 
     def __call__(self) -> int:
+        keys = {"schema", "made", "rows"}
         if self.out is not None:
-            _a_file(self.out, {"schema", "made", "rows"})
+            _a_file(self.out, keys)
         from bench import bench, bench_record
 
         record = bench.run()
         print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
         if self.out is not None:
-            bench_record.write(record, self.out)
+            _keep(self.out, keys, lambda place: bench_record.write(record, place))
         return 0

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from yolo_core.training.records import Run
 
 
+DIGITS = 6  # of a number of pictures that anybody takes at once
+
+
 def _whole(text: str) -> int:
     """The number of pictures a pass. InputError for what is none."""
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f'--micro-batch must be a whole number of at least 1, or "auto"; got {text!r}')
+    if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
+        raise InputError(f'--micro-batch must be a whole number of at least 1, or "auto"; got {text[:40]!r}')
     return int(text)
 
 
@@ -65,7 +68,7 @@ class Train:
         from dataclasses import replace
 
         from groundwork.checkpoint import beside
-        from groundwork.files import LONGEST, filling
+        from groundwork.files import LONGEST, filling, in_utf8
         from trial.planner.memory import fitting
         from trial.watch import train
         from yolo_core import experiments
@@ -73,7 +76,7 @@ class Train:
         config = experiments.resolve(*experiments.named(self.experiment, self.arm), self.profile, self.seed)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
-        out = Path(os.path.realpath(self.out))  # where a link leads
+        out = in_utf8(Path(os.path.realpath(self.out)))  # where a link leads
         if Path.cwd().is_relative_to(out) or os.path.ismount(out):  # a finished run is moved to its place, which is neither
             inside = f"name a folder inside it, --out {shlex.quote(str(self.out / 'run'))}"
             raise InputError(f"{self.out}: is the current folder, one around it, or a disk's own; {inside}")
@@ -239,8 +242,8 @@ class Plan:
         from trial.planner import memory
         from yolo_core.training.config import RunConfig
 
-        if self.effective_batch < 1:
-            raise InputError(f"--effective-batch must be at least 1; got {self.effective_batch}")
+        if not 0 < self.effective_batch < 10**DIGITS:
+            raise InputError(f"--effective-batch must be at least 1 and at most {10**DIGITS - 1:,}; got {self.effective_batch}")
         config = RunConfig(
             backbone=self.backbone,
             head=self.head,

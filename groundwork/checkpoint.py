@@ -8,7 +8,6 @@ one before it stays until the next, so a file torn later still leaves one to go 
 folders of their own: whoever left them may come back.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, may_be_whole
 
 FILES = ("model.safetensors", "state.pt")
 KEPT = 2
@@ -92,7 +91,7 @@ class Checkpoints:
                     raise ValueError("its content is not what was written")
                 return load_file(place / FILES[0]), torch.load(place / FILES[1], weights_only=True, map_location="cpu")
             except Exception as error:  # a torn file can fail in any of four libraries
-                if _may_be_whole(error):
+                if may_be_whole(error):
                     raise InputError(
                         f"{place}: the checkpoint cannot be read ({error}); mend that, or remove it to go back from it"
                     ) from error
@@ -116,13 +115,6 @@ class Checkpoints:
     def _steps(self) -> list[int]:
         names = os.listdir(self.folder) if self.folder.is_dir() else []  # PermissionError, where `glob` would find nothing
         return sorted(int(name) for name in names if name.isdecimal())
-
-
-def _may_be_whole(error: Exception) -> bool:
-    """Whether it is this process that cannot read a checkpoint: it lacks the right, the memory, or a free file. Torch wraps what the
-    system says of memory in an error of its own."""
-    short = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-    return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error)
 
 
 def _digest(file: Path) -> str:

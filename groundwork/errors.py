@@ -1,6 +1,7 @@
 """The one exception that speaks to the reader.
 
-Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say).
+Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say), `may_be_whole` (a file that
+was not read).
 """
 
 import errno
@@ -36,3 +37,10 @@ def writing(out: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says
         said = getattr(error, "strerror", None) or error
         raise InputError(f"{out}: cannot be written ({said}); free some space, or name a place that can be written to") from error
+
+
+def may_be_whole(error: Exception) -> bool:
+    """Whether it is this process that cannot read a file: it lacks the right, the memory, or a free file. Torch wraps what the system says
+    of memory in an error of its own."""
+    short = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+    return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error)

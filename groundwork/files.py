@@ -1,8 +1,8 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside) and
-`shared` (who may read what was made).
+`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `in_utf8` (a path that every
+library can open) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -236,3 +236,12 @@ def shared(path: Path) -> None:
     withheld = os.umask(0o077)  # to set it is the only way to ask
     os.umask(withheld)
     path.chmod((0o777 if path.is_dir() else 0o666) & ~withheld)
+
+
+def in_utf8(path: Path) -> Path:
+    """The path. InputError for one of bytes that are no UTF-8: the libraries of weights and tables open none."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: expected a path in UTF-8, which weights and tables need; rename it, or name another place") from None
+    return path

@@ -8,6 +8,7 @@ gradient (median over cells) and the share of starved predictors. A figure that 
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -36,4 +37,6 @@ def main(full: Path, records: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or not all(map(os.path.isdir, sys.argv[1:])):
+        sys.exit("expected two folders: added_figures.py FULL RECORDS")
     main(Path(sys.argv[1]), Path(sys.argv[2]))

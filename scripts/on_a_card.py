@@ -12,6 +12,7 @@ has to be installed but PyTorch with what pack_for_a_card.py names; `--rehearse`
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pack_for_a_card
@@ -106,10 +107,17 @@ def prepare(given: argparse.Namespace) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
+def _places(rehearse: bool) -> Iterator[Path]:
+    """on-a-card, on-a-card-2 and so on, in the checkout."""
+    name = "on-a-card-rehearsed" if rehearse else "on-a-card"
+    yield ROOT / name
+    yield from (ROOT / f"{name}-{number}" for number in itertools.count(2))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=560, help="all that it may take")
-    parser.add_argument("--out", type=Path, default=ROOT / "on-a-card", help="folder of the results")
+    parser.add_argument("--out", type=Path, help="folder of the results; on-a-card, or on-a-card-2 and so on, where nothing lies yet")
     parser.add_argument("--work", type=Path, default=ROOT / "_build" / "on-a-card", help="folder of what is needed on the way")
     parser.add_argument("--package", type=Path, default=ROOT / "_build" / "card", help="what pack_for_a_card.py made, if it did")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="these alone")
@@ -117,6 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     # In a rehearsal the three profiles are one.
     parts = given.parts or [part for part in PARTS if not (given.rehearse and part in ("long", "pocket"))]
+    given.out = given.out or next(place for place in _places(given.rehearse) if not place.exists())
+    if given.out.exists() and (not given.out.is_dir() or any(given.out.iterdir())):  # what a card has said is not written over
+        print(f"error: {given.out}: expected a new or empty folder; name another --out", file=sys.stderr)
+        return 2
     ends = time.monotonic() + given.seconds - CLOSING
     for folder in (given.out, given.work):
         folder.mkdir(parents=True, exist_ok=True)

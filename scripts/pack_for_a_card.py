@@ -12,7 +12,6 @@ of them. The folder and git's files together are held to the limit; nothing is l
 import argparse
 import io
 import json
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -40,9 +39,12 @@ CHUNK = 256  # pictures in memory at once
 
 
 def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float) -> None:
-    """Write the package. data: the train and val splits, as `VocData`. InputError where it and git's files are over the limit."""
+    """Write the package. data: the train and val splits, as `VocData`. InputError where it and git's files are over the limit, and where
+    anything but an earlier package lies in `out`."""
     from groundwork.errors import InputError
 
+    if out.exists() and not (out.is_dir() and {file.name for file in out.iterdir()} <= {SITE, PICTURES}):
+        raise InputError(f"{out}: already there, and no package that this one renews; name another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         draft = Path(scratch) / "package"
@@ -56,7 +58,8 @@ def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float)
                 f"{out}: the package and git's files take {sum(sizes.values()):.1f} MiB ({told}), and {limit_mib:g} may travel; "
                 "choose a lower --quality, or leave out records: git sparse-checkout set --no-cone '/*' '!/records/'"
             )
-        shutil.rmtree(out, ignore_errors=True)
+        if out.exists():
+            out.rename(Path(scratch) / "earlier")
         draft.rename(out)
     print(f"{out}: {sum(sizes.values()):.1f} of {limit_mib:g} MiB ({told}); photographs: {said}")
 

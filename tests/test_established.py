@@ -62,7 +62,7 @@ def test_its_score_is_stored_and_read_again_for_the_scenes_it_was_made_on(tmp_pa
     assert established.stored("smoke") is None
 
 
-@pytest.mark.parametrize("seed", reference.SEEDS + reference.MORE_SEEDS)
+@pytest.mark.parametrize("seed", (*reference.SEEDS, *reference.MORE_SEEDS, reference.FRESH_SEEDS[0], reference.FRESH_SEEDS[-1]))
 def test_a_seed_that_verdicts_are_drawn_from_is_refused(seed, tmp_path, capsys):
     assert main(["established", "--profile", "smoke", "--seed", str(seed), "--out", str(tmp_path / "score.json")]) == 2
     assert f"--seed {seed} is one that verdicts are drawn from" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import torch
 from test_publish import write_notebook
 
 from book.press import execute as execute_module
-from book.press.execute import execute, shares
+from book.press.execute import execute, noted, shares
 from book.press.notebook import ExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +87,17 @@ def test_what_took_longest_last_time_comes_first_and_what_is_new_before_it(tmp_p
     assert list(run(tmp_path, "short", "long", "new")) == [f"notebooks/{name}.ipynb" for name in ("short", "long", "new")]
     begun = [line.split(".")[0] for line in capfd.readouterr().out.splitlines() if line.endswith("begun")]
     assert begun == ["notebooks/new", "notebooks/long", "notebooks/short"]
+
+
+@pytest.mark.parametrize("torn", ["", "[]", '{"notebooks/one.ipynb": 1}', "[" * 100_000], ids=lambda text: text[:12])
+def test_notebooks_run_again_where_what_was_noted_of_them_is_torn(tmp_path, torn):
+    """As a power cut may leave it."""
+    write_notebook(tmp_path / "notebooks/one.ipynb", "1")
+    (tmp_path / "_build").mkdir()
+    (tmp_path / "_build/execution.json").write_text(torn)
+    assert noted(tmp_path / "_build") == {}
+    if not torn:
+        assert run(tmp_path, "one") == noted(tmp_path / "_build") != {}
 
 
 @pytest.mark.parametrize(("gpu", "threads", "expected"), [(False, 2, (2, 1)), (False, 8, (2, 4)), (False, 1, (1, 1)), (True, 8, (1, 8))])

@@ -26,8 +26,8 @@ CALLS = {  # target: the words of its last call
     "lab": "<-m><jupyterlab><notebooks>",
     "pdf": "<-m><yolo_core><pdf><--profile><pocket>",
     "links": "<-m><yolo_core><links>",
-    "exercises": "<-m><yolo_core><exercises><--out><my 'own>",
-    "check-exercises": "<-m><yolo_core><exercises><--out><my 'own><--check>",
+    "exercises": "<-m><yolo_core><exercises><--out=my 'own>",
+    "check-exercises": "<-m><yolo_core><exercises><--out=my 'own><--check>",
     "reference": "<-m><yolo_core><reference><--profile><pocket><--workers><2>",
     "lint": "<-m><ruff><check><--quiet><.>",
     "unit": "<-m><pytest>.*<tests>",
@@ -86,14 +86,23 @@ def test_an_environment_is_made_once_where_it_was_asked_for(made, tmp_path, envi
 def test_a_home_that_the_shell_has_left_is_found_by_make(made, tmp_path):
     """dash and zsh leave the ~ in `make VENV=~/envs/yolo`, and a folder of that name was made in the checkout."""
     last = made("exercises", "VENV=~/my  envs/~/new", "MINE=~/mine", "PYTHON=~/my 'own` py/python")[-1]
-    assert last.endswith(f"<--out><{tmp_path}/mine>") and (tmp_path / "my  envs/~/new/.ready").exists()
+    assert last.endswith(f"<--out={tmp_path}/mine>") and (tmp_path / "my  envs/~/new/.ready").exists()
     assert {path.name for path in (tmp_path / NAME).iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt"}
+
+
+def test_a_folder_whose_name_begins_as_an_option_does_is_a_folder(made):
+    assert made("exercises", "MINE=-x")[-1].endswith("<--out=-x>")
+
+
+@pytest.mark.parametrize(("given", "rehearsed"), [((), False), (("REHEARSE=1",), True), (("REHEARSE=0",), False)])
+def test_a_card_is_asked_unless_a_rehearsal_is(made, given, rehearsed):
+    assert made("card", *given)[-1].endswith("<--rehearse>") == rehearsed
 
 
 def test_a_dollar_in_what_is_given_stays_one(made, tmp_path):
     (tmp_path / "my 'own` py").rename(tmp_path / "my $own $$py")
     last = made("exercises", "VENV=my$env", "MINE=my$dir", f"PYTHON={tmp_path}/my $own $$py/python")[-1]
-    assert last.endswith("<--out><my$dir>") and (tmp_path / NAME / "my$env/.ready").exists()
+    assert last.endswith("<--out=my$dir>") and (tmp_path / NAME / "my$env/.ready").exists()
 
 
 def test_what_is_given_is_said_as_it_stands_and_never_run(made, tmp_path):
@@ -106,12 +115,12 @@ def test_what_is_given_is_said_as_it_stands_and_never_run(made, tmp_path):
     assert not any((folder / name).exists() for folder in (ROOT, tmp_path / NAME) for name in ("one", "two", "three"))
 
 
-@pytest.mark.parametrize("letter", ":;|\\*?\t")
+@pytest.mark.parametrize("letter", ":;|\\*?[\t")
 def test_an_environment_whose_name_make_cannot_read_is_refused_in_a_sentence(letter):
     """Some were syntax of make's, in words of its own; a backslash before a space led elsewhere."""
     command = ["make", "-n", "-C", str(ROOT), "venv", f"VENV=/nowhere/a{letter}b"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and f"VENV=/nowhere/a{letter}b: make reads no path with : ; | \\ * ? or a tab in it" in done.stderr
+    assert done.returncode == 2 and f"VENV=/nowhere/a{letter}b: make reads no path with : ; | \\ * ? [ or a tab in it" in done.stderr
 
 
 def test_an_environment_whose_name_is_an_option_is_refused_in_a_sentence():
@@ -122,6 +131,7 @@ def test_an_environment_whose_name_is_an_option_is_refused_in_a_sentence():
 def test_clean_removes_books_and_nothing_that_cost_hours_or_is_the_users(made, tmp_path):
     build = tmp_path / NAME / "_build"
     kept = {"runs/r/record.json", "data/pocket/a", "reference/.pocket-focal-mse-0.checkpoints/k/40/state.pt", "my-run/record.json"}
+    kept |= {"on-a-card/records/photographs/r/record.json"}
     books = {f"{name}/html/index.html" for name in (*PROFILES, "read")}
     for name in kept | books:
         (build / name).parent.mkdir(parents=True)

@@ -35,6 +35,12 @@ def test_a_number_that_a_page_could_not_print_is_refused(tmp_path, monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_numbers_that_are_torn_are_told_by_name_with_the_remedy(tmp_path):
+    (tmp_path / "baseline.json").write_text("")
+    with pytest.raises(InputError, match="baseline.json: torn .*; remove it, and the notebook that publishes it runs again"):
+        numbers.merge([tmp_path])
+
+
 def test_one_name_has_one_source(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -158,6 +158,27 @@ def test_the_claims_whose_runs_take_longest_come_first(monkeypatch):
     assert set(longest_first("long")) < set(order) and "remedies/base" not in longest_first("long")
 
 
+@pytest.mark.parametrize("lies", ["memory.json", "pocket.tar.gz", "a file"])
+def test_what_a_card_has_said_and_what_is_the_users_is_not_written_over(tmp_path, monkeypatch, capsys, lies):
+    out = tmp_path / "out"
+    out.mkdir()
+    if lies == "a file":
+        out = out / lies
+    (out if lies == "a file" else out / lies).write_text("mine")
+    monkeypatch.setattr(on_a_card, "run_part", lambda *_: pytest.fail("it ran"))
+    assert on_a_card.main(["--rehearse", "--out", str(out), "--work", str(tmp_path / "work")]) == 2
+    assert f"error: {out}: expected a new or empty folder; name another --out" in capsys.readouterr().err
+    assert (out if lies == "a file" else out / lies).read_text() == "mine"
+
+
+def test_results_go_to_a_new_folder_each_time_and_a_rehearsals_to_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(on_a_card, "ROOT", tmp_path)
+    monkeypatch.setattr(on_a_card, "run_part", lambda *_: {"status": "done", "seconds": 0, "says": []})
+    for options in ([], [], ["--rehearse"]):
+        assert on_a_card.main([*options, "--work", str(tmp_path / "work"), "--parts", "memory", "--seconds", "60"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"on-a-card", "on-a-card-2", "on-a-card-rehearsed", "work"}
+
+
 # What is carried
 
 
@@ -177,6 +198,14 @@ def packed(splits, tmp_path, monkeypatch):
         return tmp_path / "package"
 
     return pack
+
+
+def test_a_package_takes_the_place_of_an_earlier_one_and_of_nothing_else(packed, tmp_path):
+    assert packed() == packed()
+    (tmp_path / "package/thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="package: already there, and no package that this one renews; name another --out"):
+        packed()
+    assert (tmp_path / "package/thesis.tex").read_text() == "mine" and (tmp_path / "package" / pack_for_a_card.PICTURES).exists()
 
 
 def test_photographs_arrive_with_their_targets_and_fingerprint_and_say_how_far_they_are_off(splits, packed, tmp_path):

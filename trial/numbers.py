@@ -44,13 +44,16 @@ def publish(name: str, **values: object) -> None:
 
 
 def merge(folders: Iterable[Path]) -> dict[str, dict]:
-    """All groups in the folders, by name. Raises InputError where two files publish one name: a number has one source."""
+    """All groups in the folders, by name. InputError where a file is torn, and where two publish one name: a number has one source."""
     groups: dict[str, dict] = {}
     sources: dict[str, Path] = {}
     for file in (f for where in folders for f in sorted(where.glob("*.json"))):
         if file.stem in groups:
             raise InputError(f'numbers "{file.stem}": {sources[file.stem]} and {file} both publish them; rename one of the two.')
-        groups[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            groups[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{file}: torn ({error}); remove it, and the notebook that publishes it runs again.") from error
         sources[file.stem] = file
     return groups
 

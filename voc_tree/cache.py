@@ -28,8 +28,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from groundwork.errors import InputError
-from groundwork.files import filling, shared
+from groundwork.errors import InputError, may_be_whole
+from groundwork.files import filling, in_utf8, shared
 from voc_tree.annotation import Annotation, read_annotation
 from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
@@ -55,11 +55,13 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
     A cache that cannot be read back whole is built again, with a warning. Raises `InputError` on the first bad picture
     or annotation, and where `folder` cannot be written; neither leaves anything behind.
     """
-    place = folder / _signature(split, size)
+    place = in_utf8(folder) / _signature(split, size)
     if place.exists():
         try:
             return _load(place, len(split), size)
         except (OSError, EOFError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            if may_be_whole(error):
+                raise InputError(f"{place}: the cache cannot be read ({error}); mend that, or remove it to have it built again.") from error
             warnings.warn(f"{place}: the cache is torn ({error}); building it again", stacklevel=3)
             shutil.rmtree(place, ignore_errors=True)
     try:

@@ -66,7 +66,9 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
         raise InputError(f"{path}: the picture does not exist; {restore}.") from None
     except Image.UnidentifiedImageError:
         what = "an empty file" if not (path.stat().st_size if content is None else content) else "something else"
-        raise InputError(f"{path}: expected a picture, got {what}; {restore}.") from None
+        raise InputError(
+            f"{path}: expected a picture, got {what}; convert it to PNG (what is read is {', '.join(FORMATS)}), or {restore}."
+        ) from None
     except Exception as error:  # decoders fed hostile bytes raise anything: OSError, SyntaxError, struct.error, ...
         raise InputError(f"{path}: the picture cannot be decoded ({error}); {restore}.") from error
 

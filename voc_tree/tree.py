@@ -113,7 +113,8 @@ def _scan_ids(file: Path) -> tuple[list[str], list[str]]:
         if name is None:
             continue
         if name in (".", "..") or set(name) & set("/\\:") or len(name) > LONGEST or not name.isprintable():
-            faults.append(f"{file}: line {number} has {name[:80]!r}, which is a path or no name; write the bare id of a picture.")
+            said = f"which is a path or no name of at most {LONGEST} characters; write the bare id of a picture"
+            faults.append(f"{file}: line {number} has {name[:80]!r}, {said}.")
         elif name in ids:
             faults.append(f"{file}: line {number} repeats {name} of line {ids[name]}; remove one of them.")
         else:

@@ -208,7 +208,7 @@ STORY: Mapping[str, tuple[str, str]] = MappingProxyType(
 def named(name: str, arm: str | None = None) -> tuple[str, str]:
     """(experiment, arm) of what a reader names: "exp2", an experiment and one of its arms, or an experiment alone, which is its first."""
     if name not in STORY:
-        return name, arm or next(iter(experiment(name).arms))
+        return name, next(iter(experiment(name).arms)) if arm is None else arm
     if arm not in (None, STORY[name][1]):
         raise InputError(f"{name} is the arm {'/'.join(STORY[name])} itself; for {arm!r} name {STORY[name][0]} in its place")
     return STORY[name]

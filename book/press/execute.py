@@ -1,6 +1,6 @@
 """Running the book's notebooks, each only when something it depends on has changed.
 
-Inside: `execute` (all notebooks of a profile), and the stamp that decides.
+Inside: `execute` (all notebooks of a profile), `noted` (what it has written down), and the stamp that decides.
 
 A notebook is run again when its cells, the code it imports (code_hash.py), the shipped figures and records, the pins
 or the data have changed. Without a GPU two run side by side, each on half of the cores.
@@ -38,8 +38,7 @@ def execute(
     ExecutionError of the first cell that fails, after the notebooks that were running beside it have ended; what ran well is kept, so
     the next call goes on from there.
     """
-    journal = out / "execution.json"
-    record = json.loads(journal.read_text(encoding="utf-8")) if journal.exists() else {}
+    record = noted(out)
     data = data_key(profile, root)
     keys = {name: source_key(root / name, profile, root) for name in notebooks}
     stale = [name for name in notebooks if not _done(record.get(name, {}), keys[name], data, out, name)]
@@ -52,8 +51,17 @@ def execute(
         longest_first = sorted(stale, key=lambda name: -record.get(name, {}).get("seconds", inf))
         for name, seconds in _run(longest_first, profile, out, root, reading):
             record[name] = {"key": keys[name], "data": data, "seconds": round(seconds, 1), **_circumstances()}
-            write_json(journal, {name: record[name] for name in notebooks if name in record})
+            write_json(out / "execution.json", {name: record[name] for name in notebooks if name in record})
     return {name: record[name] for name in notebooks}
+
+
+def noted(out: Path) -> dict[str, dict]:
+    """What `out/execution.json` says of each notebook; nothing where it is torn: they run again."""
+    try:
+        found = json.loads((out / "execution.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values()) else {}
 
 
 def _run(names: list[str], profile: str, out: Path, root: Path, reading: bool) -> Iterator[tuple[str, float]]:

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from traceback import print_exc
 
-from book.press.execute import execute, tree_hash
+from book.press.execute import execute, noted, tree_hash
 from book.press.notebook import ExecutionError, numbers_of, output
 from book.press.side_by_side import side_by_side
 from groundwork.clock import clock
@@ -67,9 +67,7 @@ def _name(profile: str, reading: bool) -> str:
 
 def _so_far(folder: Path) -> tuple[dict[str, dict], int]:
     """What execute.py has noted of each notebook, and how many runs are finished."""
-    file = folder / "execution.json"
-    journal = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return journal, len(list(runs_folder().glob("*/record.json")))
+    return noted(folder), len(list(runs_folder().glob("*/record.json")))
 
 
 def _leave(folder: Path, seconds: float, before: tuple[dict[str, dict], int]) -> None:

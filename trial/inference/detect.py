@@ -34,9 +34,16 @@ def load(folder: Path | str) -> tuple[Detector, RunConfig]:
     config = run.config
     state = run.weights()
     # The file holds every weight, so the pre-trained ones need not be found again.
-    detector = RunConfig(**{**config.to_dict(), "weights": None}).detector()
-    if fault := _misfit(state, detector.state_dict()):
+    bare = RunConfig(**{**config.to_dict(), "weights": None})
+    try:
+        with torch.device("meta"):  # shapes, no memory: a configuration may ask for terabytes
+            expected = bare.detector().state_dict()
+    except RuntimeError as error:
+        said = str(error).split("\n")[0]
+        raise InputError(f"{run.folder / 'record.json'}: no net can be made of its configuration ({said}); train the run again") from error
+    if fault := _misfit(state, expected):
         raise InputError(f"{run.folder / 'weights.safetensors'}: weights do not fit the run's configuration, {fault}; train the run again")
+    detector = bare.detector()
     detector.load_state_dict(state)
     return detector.to(memory_format=torch.channels_last).eval(), config
 

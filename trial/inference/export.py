@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from groundwork.drafts import drafted
 from groundwork.errors import InputError, writing
+from groundwork.files import in_utf8
 from voc_tree.annotation import CLASSES
 from yolo_core.detector.model import Detector
 from yolo_core.training.config import RunConfig
@@ -48,7 +49,7 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
     """
     import onnx
 
-    if os.path.lexists(out) or not out.parent.is_dir():
+    if os.path.lexists(in_utf8(out)) or not out.parent.is_dir():
         raise InputError(f"{out}: {'already there' if os.path.lexists(out) else 'its folder does not exist'}; give another --out")
     deployed = Deployed(detector, config)
     pictures = torch.rand(3, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0))

@@ -1,7 +1,7 @@
 """The committed records, read: which there are, which of them are evidence, and what they say of every claim.
 
 Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `judged`, `same_scenes`, `seconds_by_arm`;
-`finished`, what has been trained on this machine.
+`finished`, what has been trained on this machine, and `set_aside`, what of it is no evidence.
 
 Nothing here imports torch, so that the register is printed at once. What trains the records: reference.py.
 """
@@ -97,8 +97,20 @@ def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str,
 
 
 def finished(profile: str) -> list[Run]:
-    """The runs of a profile that today's code has trained on this machine, by name. InputError for a profile that does not exist."""
+    """The runs of a profile that today's code has trained on this machine, on the pictures of the newest of them, by name. InputError for a
+    profile that does not exist."""
+    return _trained(profile)[0]
+
+
+def set_aside(profile: str) -> dict[str, str]:
+    """Why a run that today's code has trained on this machine is no evidence, by its name: it is of other pictures than the newest."""
+    return _trained(profile)[1]
+
+
+def _trained(profile: str) -> tuple[list[Run], dict[str, str]]:
     experiments.profile_of(profile)
     code = experiments.training_code()
-    runs = [read_run(path.parent) for path in sorted(runs_folder().glob(f"{profile}-*/record.json"))]
-    return [run for run in runs if run.record["code"] == code]
+    files = sorted(runs_folder().glob(f"{profile}-*/record.json"), key=lambda file: (file.stat().st_mtime_ns, file))
+    runs = [run for run in (read_run(file.parent) for file in files) if run.record["code"] == code]
+    why = {run.folder.name: "of other pictures than the newest run" for run in runs if _splits(run) != _splits(runs[-1])}
+    return sorted((run for run in runs if run.folder.name not in why), key=lambda run: run.folder), why

@@ -13,6 +13,7 @@ import math
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,7 +37,7 @@ from trial.register.claims import CLAIMS
 from trial.register.kept import KEPT, keeps
 from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, register
 from yolo_core import experiments
-from yolo_core.training.config import COARSEST, config_from_dict
+from yolo_core.training.config import COARSEST
 from yolo_core.training.records import Run, read_run
 from yolo_core.training.writing import write_run
 
@@ -173,7 +174,8 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
         run = _failed(out, name, arm, profile, seed, error)
     _require_ours(place, name, arm, seed)
     _store(run, place, profile)
-    shutil.rmtree(out, ignore_errors=True)
+    if run.folder.parent == out.parent:
+        shutil.rmtree(run.folder, ignore_errors=True)
     if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
         _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
 
@@ -261,22 +263,29 @@ def is_stored(profile: str, name: str, arm: str, seed: int, data: dict[str, str]
     folder = committed.place(profile, name, arm, seed, records)
     if not (folder / "record.json").exists():
         return False
-    record = read_run(folder).record
-    data = data or _fingerprints(profile)
-    same_config = config_from_dict(record["config"]) == experiments.resolve(name, arm, profile, seed)
-    return same_config and committed.same_scenes(record["data"]["fingerprints"], data)
+    try:
+        run = read_run(folder)
+        same_config = run.config == experiments.resolve(name, arm, profile, seed)
+    except InputError as error:
+        raise InputError(f"{error}: move {folder} away, and this command does") from error
+    return same_config and committed.same_scenes(run.record["data"]["fingerprints"], data or _fingerprints(profile))
 
 
 def _store(run: Run, folder: Path, profile: str) -> None:
     """Copy what `kept.py` names beside its place, and move it there."""
-    draft = folder.with_name(f".{folder.name}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        draft = Path(scratch) / "record"
+        draft.mkdir()
+        _copy(run, draft, profile)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+
+
+def _copy(run: Run, draft: Path, profile: str) -> None:
     for name in ("record.json", *(f"{table}.parquet" for table in KEPT if keeps(table, profile, run.config))):
         if (run.folder / name).exists():
             shutil.copy2(run.folder / name, draft / name)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
 
 
 def check(profile: str, records: Path | None = None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundwork.errors import InputError
+from groundwork.files import in_utf8
 from groundwork.strict_json import nan_for_null
 from yolo_core.training.config import RunConfig, config_from_dict
 
@@ -66,7 +67,7 @@ class Run:
         """By name. InputError if they are missing or torn."""
         from safetensors.torch import load_file
 
-        path = self.folder / "weights.safetensors"
+        path = in_utf8(self.folder / "weights.safetensors")
         try:
             with open(path, "rb"):  # of one that may not be read, safetensors says that it is not there
                 return load_file(path)
