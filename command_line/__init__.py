@@ -4,6 +4,8 @@ Inside: `main`. Errors that the reader can mend are one sentence and exit status
 this one: data.py, runs.py, judging.py, book.py.
 """
 
+import os
+import shutil
 import sys
 from dataclasses import is_dataclass
 from importlib.util import find_spec
@@ -41,6 +43,8 @@ Command = (
 
 IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Read, Pdf, Links, Exercises)  # they work on the project's files
 
+NARROWEST = 20  # columns: in less than six tyro lays out its help for ever
+
 
 def main(args: list[str] | None = None) -> int:
     """Run a command; the exit status."""
@@ -54,6 +58,8 @@ def _run(words: list[str]) -> int:
         Path.cwd()
     except FileNotFoundError:
         raise InputError("the current folder has been removed; go to another one and run this again") from None
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
     try:
         command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
     finally:  # --help ends here: written out while `answer` still hears of a full disk

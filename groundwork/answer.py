@@ -5,6 +5,7 @@ Inside: `mend_streams`, `at_home` (~ in options), `answer` (a command's exit sta
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,6 +74,9 @@ def answer(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         _drop_output()
         return CUT_OFF
+    except shutil.Error as error:  # of a tree that is copied: each file's source, place and what the system said
+        _, place, said = error.args[0][0]
+        return _told(f"{place}: cannot be written ({said}); free some space, ask for the right, or name another place", 2)
     except OSError as error:  # where a command had nothing better to say of it
         if error.errno not in REFUSALS:
             raise

@@ -175,6 +175,15 @@ def test_a_picture_of_a_kind_that_is_not_read_is_told_those_that_are(tmp_path):
         decode(tmp_path / "a.tiff")
 
 
+@pytest.mark.parametrize("columns", ["1", "4", "0", "x"])
+def test_help_is_told_in_a_terminal_of_any_width(capsys, monkeypatch, columns):
+    """In less than six columns it never ended."""
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit, match="0"):
+        main(["plan", "--help"])
+    assert "--vram-gib" in capsys.readouterr().out
+
+
 # Records
 
 

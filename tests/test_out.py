@@ -20,7 +20,7 @@ from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 from yolo_core.training.config import config_from_dict
 from yolo_core.training.records import Run, read_run
-from yolo_core.training.train import train
+from yolo_core.training.train import make_fabric, train
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = ["train", "baseline", "--arm", "conv", "--profile", "smoke"]
@@ -119,6 +119,39 @@ def test_a_number_of_processes_left_by_another_program_is_told(tmp_path, tree, m
     assert train_to(tmp_path / "run", tree) == 2
     assert f"unset {name}" in (said := capsys.readouterr().err) or "unset it" in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "LOCAL_RANK is not set; start several processes by torchrun, or unset WORLD_SIZE"),
+        ({"WORLD_SIZE": "2", "RANK": "abc", "LOCAL_RANK": "0"}, "RANK must be a whole number of at least 0"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "-1"}, "LOCAL_RANK must be a whole number of at least 0"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "4"}, "2, is no multiple of LOCAL_WORLD_SIZE, 4"),
+    ],
+    ids=str,
+)
+def test_variables_of_processes_as_torchrun_does_not_set_them_are_told(tmp_path, tree, monkeypatch, capsys, left, said):
+    """Fabric started processes of its own, in silence."""
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    assert train_to(tmp_path / "run", tree) == 2
+    assert said in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"},
+        {"LSB_JOBID": "7", "LSB_DJOB_RANKFILE": "/nonexistent", "JSM_NAMESPACE_SIZE": "1", "JSM_NAMESPACE_LOCAL_RANK": "0"},
+    ],
+    ids=lambda job: next(iter(job)),
+)
+def test_one_process_trains_alone_in_the_job_of_a_scheduler(monkeypatch, job):
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    fabric = make_fabric("32-true")
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)
 
 
 @pytest.mark.parametrize("share", ["nan", "7", "-0.1"])

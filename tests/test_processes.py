@@ -36,17 +36,21 @@ def test_a_pass_that_starts_later_gives_the_rest_of_the_same_order():
 
 
 def test_two_gloo_processes_train_the_weights_of_one_to_1e_5(tmp_path, monkeypatch):
-    """Nine pictures in batches of four: the last batch of an epoch is one picture, and the second process has none of it."""
+    """Nine pictures in batches of four: the last batch of an epoch is one picture, and the second process has none of it. Where the
+    run was to lie something of the user's does by then: every process finds it where the first has written it."""
     tree = write_tree(tmp_path / "tree", train=9, val=4)
     monkeypatch.setattr(Detector, "train", Detector.train)  # what the worker's module does to it ends with the test
     alone = train_as_one_of_several(tree, tmp_path / "alone")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/notes.txt").write_text("mine")
     here = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(WORKER.parent), str(WORKER.parents[1])]), "MASTER_PORT": "0"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(WORKER)]
     done = subprocess.run(
         [*command, str(tree), str(tmp_path / "shared")], env=os.environ | here, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    shared = read_run(tmp_path / "shared")
+    assert [file.name for file in (tmp_path / "shared").iterdir()] == ["notes.txt"]
+    shared = read_run(tmp_path / "shared-2")
     assert shared.record["host"]["processes"] == 2 and alone.record["host"]["processes"] == 1
     weights = alone.weights()
     for name, tensor in shared.weights().items():

@@ -80,7 +80,9 @@ def chromium(playwright: Playwright) -> str:
 
 def opened(playwright: Playwright, flags: Sequence[str] = FLAGS) -> Browser:
     """Chromium, started. InputError where there is none, or one that does not start, for want of a library perhaps."""
-    place = chromium(playwright)
+    place, temporary = chromium(playwright), os.environ.get("TMPDIR", "")
+    if temporary and not os.access(temporary, os.W_OK):
+        raise InputError(f"TMPDIR: expected a folder that can be written to, got {temporary}; unset it, or name one")
     try:
         return playwright.chromium.launch(executable_path=place, args=flags)
     except Error as error:
@@ -100,15 +102,20 @@ def write_pdf(profile: str) -> Path:
 
 
 def print_pages(html: Path, pages: Sequence[str], out: Path) -> Path:
-    """Print pages of a folder of HTML, one after another, into one PDF on A4, an entry of its outline a page."""
+    """Print pages of a folder of HTML, one after another, into one PDF on A4, an entry of its outline a page. InputError where Chromium
+    ends before it is through."""
     writer = PdfWriter()
     with serving(html) as address, sync_playwright() as playwright:
         browser = opened(playwright)
-        page = browser.new_page(color_scheme="light")
-        for name in pages:
-            title, printed = _printed(page, f"{address}/{name}")
-            writer.append(io.BytesIO(printed), outline_item=title)
-        browser.close()
+        try:
+            page = browser.new_page(color_scheme="light")
+            for name in pages:
+                title, printed = _printed(page, f"{address}/{name}")
+                writer.append(io.BytesIO(printed), outline_item=title)
+            browser.close()
+        except Error as error:
+            said = error.message.splitlines()[0][:200]
+            raise InputError(f"Chromium stopped while it printed ({said}); is there memory for it? Run this again") from error
     draft = out.with_name(f".{out.name}.draft")
     try:
         with writing(out):

@@ -7,7 +7,6 @@ part of every effective batch (step.py); the first one scores and writes.
 """
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tqdm.auto import tqdm
 from groundwork.checkpoint import Checkpoints, beside
 from groundwork.environment import environment
 from groundwork.errors import InputError
-from groundwork.fabric import Fabric
+from groundwork.fabric import Fabric, started
 from yolo_core.data.augment import Augmented, Mosaic
 from yolo_core.data.voc import Loader, VocData, loader
 from yolo_core.training.calibration import recompute
@@ -82,8 +81,7 @@ def train(
                 checkpoints.save(at.step, run.detector.state_dict(), run.state())
             fabric.barrier()
     if not first:
-        fabric.barrier()
-        return read_run(out)
+        return read_run(fabric.broadcast(""))  # where the first has written it
     found, tables = run.observer.finish(outputs, train_data, val_data)
     data = {"fingerprints": fingerprints, "train_images": len(train_data), "val_images": len(val_data)}
     data |= {"reencoded": train_data.reencoded} if train_data.reencoded else {}
@@ -92,7 +90,7 @@ def train(
     tables = {"curves": pd.DataFrame(at.curve), "epochs": pd.DataFrame(at.epochs), **tables}
     written = keep(Path(out), record, tables, run.detector.state_dict() if keep_weights else {})
     checkpoints.remove()
-    fabric.barrier()
+    fabric.broadcast(str(written.folder))
     return written
 
 
@@ -180,24 +178,8 @@ def drawn_from(data: VocData, config: RunConfig, steps: int) -> VocData:
 
 
 def make_fabric(precision: str) -> Fabric:
-    """One device; or, where torchrun has started several processes, this one's share of them."""
-    world = _processes("WORLD_SIZE", 1)
-    if world == 1:
-        return Fabric(devices=1, plugins=arithmetic(precision))
-    if "RANK" not in os.environ:  # left from another program: Fabric would start processes of its own
-        raise InputError(f"WORLD_SIZE is {world}, and RANK is not set; start several processes by torchrun, or unset WORLD_SIZE")
-    here = _processes("LOCAL_WORLD_SIZE", world)
-    fabric = Fabric(devices=here, num_nodes=world // here, strategy="ddp", plugins=arithmetic(precision))
-    fabric.launch()
-    return fabric
-
-
-def _processes(name: str, otherwise: int) -> int:
-    """The number that torchrun has put into a variable. InputError for what is none."""
-    text = os.environ.get(name, str(otherwise))
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, as torchrun sets it; got {text!r}; unset it")
-    return int(text)
+    """Fabric on one device, or on this process's share of those that torchrun has started; precision by Lightning's names."""
+    return started(arithmetic(precision))
 
 
 def fingerprints_of(train_data: VocData, val_data: VocData, start: Run | None) -> dict[str, str]:
