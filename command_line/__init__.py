@@ -5,10 +5,12 @@ this one: data.py, runs.py, judging.py, book.py.
 """
 
 import os
+import re
 import shutil
 import sys
 from dataclasses import is_dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,7 @@ from command_line.judging import Bench, Claims, Established, Forest, Reference
 from command_line.runs import Eval, Export, Plan, Predict, Train
 from groundwork.answer import answer, at_home, mend_streams
 from groundwork.errors import InputError
+from groundwork.files import there_and_back
 from groundwork.paths import checkout
 
 Command = (
@@ -58,6 +61,11 @@ def _run(words: list[str]) -> int:
         Path.cwd()
     except FileNotFoundError:
         raise InputError("the current folder has been removed; go to another one and run this again") from None
+    for option, word in pairwise(["", *words]):
+        if not word or re.fullmatch(r"--[\w-]+=", word):  # as a shell leaves it where a variable is not set
+            raise InputError(
+                f"{word.strip('=') or option}: expected something after it, and there is nothing; name it, or leave the option out"
+            )
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)
     try:
@@ -78,13 +86,10 @@ def _run(words: list[str]) -> int:
 
 
 def _require_folders(command: Any) -> None:
-    """InputError for a path that goes back, by "..", from a folder that is not there: the system refuses it, Python would shorten it."""
+    """InputError for an option's path that goes back from what is no folder."""
     for value in vars(command).values():
-        for path in value if isinstance(value, tuple) else (value,):
-            if is_dataclass(path):
-                _require_folders(path)
-            elif isinstance(path, Path):
-                before = (Path(*path.parts[:place]) for place, part in enumerate(path.parts) if part == "..")
-                for folder in before:
-                    if not folder.exists():
-                        raise InputError(f"{path}: there is no folder {folder} to go back from; write the path without it")
+        for one in value if isinstance(value, tuple) else (value,):
+            if is_dataclass(one):
+                _require_folders(one)
+            elif isinstance(one, Path):
+                there_and_back(one)

@@ -28,7 +28,7 @@ def _a_file(out: Path, keys: set[str]) -> Path:
         renewed = False
     if not renewed:
         raise InputError(f"{out}: already there, and no earlier record that this one renews; name another --out")
-    with writing(out), tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name[:100]}."):
+    with writing(out), tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}."):
         return out
 
 

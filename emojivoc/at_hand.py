@@ -5,7 +5,7 @@ Inside: `at_hand`.
 
 import hashlib
 import os
-import shutil
+import tempfile
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -43,9 +43,10 @@ def at_hand(folder: Path, train: int, val: int, size: int, own: bool, progress: 
             if stale():  # whoever was waited for has not drawn them
                 if stamp.exists():
                     _remove_drawn(folder, stamp)
+                lie_there = (folder / DRAWN).exists()  # drawn by another command: what of them is as drawn nobody knows
                 draw(progress=progress)
                 with drafted(stamp) as draft:
-                    draft.write_bytes(b"\n".join([made, *_listed(folder, stamp)]))
+                    draft.write_bytes(b"\n".join([made, *([] if lie_there else _listed(folder, stamp))]))
 
 
 def _remove_drawn(folder: Path, stamp: Path) -> None:
@@ -55,9 +56,8 @@ def _remove_drawn(folder: Path, stamp: Path) -> None:
         first = os.fsdecode(min(line.split(b" ", 1) for line in changed)[1])  # a file, before the folder around it
         said = f"{folder / first} is not as it was drawn, or was put there; move {folder} away, and they are drawn anew"
         raise InputError(f"{folder}: the scenes in it are of an earlier version or not whole, and {said}")
-    gone = folder.with_name(f".{folder.name}.{os.getpid()}.gone")
-    folder.rename(gone)  # at once, so that a kill leaves nothing half removed under the name
-    shutil.rmtree(gone, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as gone:
+        folder.rename(Path(gone) / folder.name)  # at once, so that a kill leaves nothing half removed under the name
 
 
 def _listed(folder: Path, stamp: Path) -> list[bytes]:

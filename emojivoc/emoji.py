@@ -33,6 +33,7 @@ __all__ = ["GLYPHS", "draw", "generate", "lacks", "scenes_per_second"]
 VERSION = 2  # of the pictures: raised with every change that draws a scene differently
 SPLITS = ("train", "val")
 CHUNK = 50  # scenes a task of the process pool
+MOST = 1_000_000  # scenes of a split
 LARGEST = 4096  # px: a larger scene takes more memory to draw than most machines have
 
 
@@ -53,6 +54,8 @@ def generate(
     anything but the very tree asked for.
     """
     _check(train=(train, 1), val=(val, 1), size=(size, 32, LARGEST), seed=(seed, 0), workers=(1 if workers is None else workers, 1))
+    if max(train, val) > MOST:
+        raise InputError(f"train and val: expected at most {MOST:,} scenes each, got {train} and {val}.")
     if style not in STYLES:
         raise InputError(f"style: expected one of {', '.join(STYLES)}, got {style!r}.")
     STYLES[style].read("1f408")
@@ -157,7 +160,7 @@ def _parameters(train: int, val: int, size: int, seed: int, style: str) -> dict:
 def _is_there(out: Path, asked: dict) -> bool:
     """Whether `out` is the tree asked for. Raises `InputError` where it is anything else, an empty folder aside."""
     if not out.exists() or (
-        out.is_dir() and all(lies.name.startswith(f".{out.name}-") for lies in out.iterdir())
+        out.is_dir() and all(lies.name.startswith(f".{Path(os.path.realpath(out)).name}-") for lies in out.iterdir())
     ):  # drafts of `in_place_of`
         return False
     try:

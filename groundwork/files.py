@@ -1,8 +1,8 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `in_utf8` (a path that every
-library can open) and `shared` (who may read what was made).
+`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `in_utf8` and `there_and_back` (what a
+path may not be) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -181,7 +181,7 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
 
     Where `out` is there, what has the same name in it by then is kept, and InputError: unless it is a file that `replaces` allows for.
     """
-    named, out = out, Path(os.path.realpath(out))  # where a link leads
+    named, out = out, Path(os.path.realpath(there_and_back(out)))  # where a link leads
     with ExitStack() as around:
         try:
             around.enter_context(filling(out.parent))
@@ -236,6 +236,14 @@ def shared(path: Path) -> None:
     withheld = os.umask(0o077)  # to set it is the only way to ask
     os.umask(withheld)
     path.chmod((0o777 if path.is_dir() else 0o666) & ~withheld)
+
+
+def there_and_back(path: Path) -> Path:
+    """The path. InputError for one that goes back, by "..", from what is no folder: the system refuses it, Python would shorten it."""
+    for place, part in enumerate(path.parts):
+        if part == ".." and not (before := Path(*path.parts[:place])).is_dir():
+            raise InputError(f"{path}: there is no folder {before} to go back from; write the path without it")
+    return path
 
 
 def in_utf8(path: Path) -> Path:

@@ -11,6 +11,7 @@ has to be installed but PyTorch with what pack_for_a_card.py names; `--rehearse`
 
 import argparse
 import contextlib
+import hashlib
 import io
 import itertools
 import json
@@ -19,11 +20,14 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pack_for_a_card
+
+from groundwork.strict_json import dumps  # it needs no package
 
 ROOT = Path(__file__).resolve().parents[1]
 # Each part, the file of its result, and the share of the time left that it may take: no part starves those after it.
@@ -73,7 +77,7 @@ def note(file: Path, part: str, values: dict) -> dict:
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"parts": {}}
     content["parts"][part] = {"found": {}, "says": [], **content["parts"].get(part, {}), **values}
     draft = file.with_name(f".{file.name}")
-    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    draft.write_text(dumps(content) + "\n", encoding="utf-8")
     draft.replace(file)
     return content["parts"][part]
 
@@ -100,9 +104,12 @@ def bundle(records: Path, out: Path) -> list[str]:
 
 def prepare(given: argparse.Namespace) -> dict[str, str]:
     """Unpack what was carried along; the environment of the parts."""
-    site = given.work / "site"
-    if (given.package / pack_for_a_card.SITE).exists() and not site.exists():
-        pack_for_a_card.unpack_site(given.package, site)
+    packed = given.package / pack_for_a_card.SITE
+    site = given.work / f"site-{hashlib.sha256(packed.read_bytes()).hexdigest()[:12] if packed.exists() else 'none'}"
+    if packed.exists() and not site.exists():
+        with tempfile.TemporaryDirectory(dir=given.work) as scratch:
+            pack_for_a_card.unpack_site(given.package, Path(scratch) / "site")
+            (Path(scratch) / "site").rename(site)
     path = [str(ROOT), str(ROOT / "scripts"), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
@@ -130,8 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {given.out}: expected a new or empty folder; name another --out", file=sys.stderr)
         return 2
     ends = time.monotonic() + given.seconds - CLOSING
-    for folder in (given.out, given.work):
-        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for folder in (given.work, given.out):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"error: {error.filename}: cannot be made ({error.strerror}); name another --out or --work", file=sys.stderr)
+        return 2
     environment, results = prepare(given), {}
     for part in parts:
         left = ends - time.monotonic()

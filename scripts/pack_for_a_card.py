@@ -12,6 +12,7 @@ of them. The folder and git's files together are held to the limit; nothing is l
 import argparse
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -45,6 +46,7 @@ def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float)
 
     if out.exists() and not (out.is_dir() and {file.name for file in out.iterdir()} <= {SITE, PICTURES}):
         raise InputError(f"{out}: already there, and no package that this one renews; name another --out")
+    out = Path(os.path.realpath(out))  # where a link leads
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         draft = Path(scratch) / "package"
@@ -58,9 +60,9 @@ def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float)
                 f"{out}: the package and git's files take {sum(sizes.values()):.1f} MiB ({told}), and {limit_mib:g} may travel; "
                 "choose a lower --quality, or leave out records: git sparse-checkout set --no-cone '/*' '!/records/'"
             )
-        if out.exists():
-            out.rename(Path(scratch) / "earlier")
-        draft.rename(out)
+        out.mkdir(exist_ok=True)
+        for file in draft.iterdir():
+            file.replace(out / file.name)
     print(f"{out}: {sum(sizes.values()):.1f} of {limit_mib:g} MiB ({told}); photographs: {said}")
 
 

@@ -12,6 +12,7 @@ from test_nothing_overwritten import RECORD, contents, drawn, predict, untrained
 from test_start import reached  # noqa: F401
 
 from bench import bench
+from emojivoc import emoji
 from groundwork.errors import InputError
 from trial.register import committed, established, reference
 from voc_tree import cache as cache_module
@@ -39,10 +40,18 @@ def refused(capsys, *words) -> str:
 
 def test_an_arm_of_no_letters_is_no_arm(tree, tmp_path, capsys, reached):  # noqa: F811
     """As a shell leaves it where a variable is not set."""
-    assert "has no arm ''" in refused(
-        capsys, "train", "focal", "--arm", "", "--profile", "smoke", "--data", tree, "--out", tmp_path / "run"
-    )
+    words = ["--profile", "smoke", "--data", tree, "--out", tmp_path / "run"]
+    assert "--arm: expected something after it, and there is nothing" in refused(capsys, "train", "focal", "--arm", "", *words)
     assert reached == []
+    with pytest.raises(InputError, match="no arm ''"):
+        experiments.resolve(*experiments.named("focal", ""), "smoke")
+
+
+@pytest.mark.parametrize("words", [["--out", ""], ["--out="]], ids=str)
+def test_a_folder_of_no_letters_is_not_the_current_one(tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert "--out: expected something after it, and there is nothing" in refused(capsys, "exercises", *words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_arms_without_a_word_are_not_all_of_them(tmp_path, capsys, monkeypatch):
@@ -74,14 +83,14 @@ def test_a_way_back_from_a_folder_that_is_not_there_leads_nowhere(untrained, tre
     source = picture(tmp_path / "pics/cat.png")
     (tmp_path / "full/mine.txt").touch()
     before = contents(tmp_path)
-    back = tmp_path / "nothere/.."
-    commands = [["predict", untrained, source, "--out", back / "pics", "--force"], ["data", "emoji", "--out", back / "full"]]
-    for command in [
-        *commands,
-        [*TRAIN, "--data", tree, "--out", back / "run"],
-        ["predict", untrained, back / "pics/cat.png", "--out", "x"],
-    ]:
-        assert f"there is no folder {tmp_path / 'nothere'} to go back from; write the path without it" in refused(capsys, *command)
+    for nothing in (tmp_path / "nothere", tmp_path / "full/mine.txt"):
+        back = nothing / ".." / (".." if nothing.exists() else "")
+        commands = [["predict", untrained, source, "--out", back / "pics", "--force"], ["data", "emoji", "--out", back / "full"]]
+        commands += [[*TRAIN, "--data", tree, "--out", back / "run"], ["predict", untrained, back / "pics/cat.png", "--out", "x"]]
+        for command in commands:
+            assert f"there is no folder {nothing} to go back from; write the path without it" in refused(capsys, *command)
+        with pytest.raises(InputError, match=f"there is no folder {nothing} to go back from"):
+            emoji.generate(back / "full", 1, 1, progress=False)
     assert contents(tmp_path) == before
     assert predict(untrained, tmp_path / "pics/../seen", source) == 0 and (tmp_path / "seen/cat.png").exists()
 
@@ -93,22 +102,25 @@ def test_a_way_back_from_a_folder_that_is_not_there_leads_nowhere(untrained, tre
             ["plan", "--effective-batch", "1000000000000000"],
             "--effective-batch must be at least 1 and at most 999,999; got 1000000000000000",
         ),
+        (["data", "emoji", "--out", "{new}", "--train", "10000000000"], "train and val: expected at most 1,000,000 scenes each"),
         ([*TRAIN, "--data", "{tree}", "--out", "{new}", "--micro-batch", "9" * 5000], "--micro-batch must be a whole number"),
     ],
-    ids=["plan", "train"],
+    ids=["plan", "emoji", "train"],
 )
 def test_numbers_beyond_all_measure_are_refused(tree, tmp_path, capsys, words, said):
     assert said in refused(capsys, *(word.format(tree=tree, new=tmp_path / "new") for word in words))
 
 
-@pytest.mark.parametrize("absurd", [{"bins": 10**10}, {"width": 1e7}], ids=str)
+@pytest.mark.parametrize(
+    "absurd", [{"bins": 10**10}, {"bins": 10**19}, {"width": 1e7}, {"width": 1e18}, {"image_size": 3_200_000}], ids=str
+)
 def test_a_record_of_a_net_beyond_all_memory_is_refused(untrained, tmp_path, capsys, absurd):  # noqa: F811
     run = shutil.copytree(untrained, tmp_path / "run")
     record = json.loads((run / "record.json").read_text())
     record["config"] |= {"head": "coupled", "assign": "aligned"} | absurd
     (run / "record.json").write_text(json.dumps(record))
     error = refused(capsys, "predict", run, picture(tmp_path / "a.png"), "--out", tmp_path / "seen")
-    assert str(run) in error and error.endswith("; train the run again\n") and not (tmp_path / "seen").exists()
+    assert str(run) in error and not (tmp_path / "seen").exists()
 
 
 @pytest.mark.parametrize("command", ["bench", "established"])
@@ -136,10 +148,11 @@ def test_a_record_that_took_long_is_kept_and_what_has_come_to_its_place_too(comm
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder where nobody may make a file, the superuser neither")
 @pytest.mark.parametrize("command", ["bench", "established"])
-def test_a_record_that_cannot_be_written_is_told_before_the_work(command, capsys, monkeypatch):
+def test_a_record_that_cannot_be_written_is_told_before_the_work(command, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench, "run", lambda: pytest.fail("timed"))
     monkeypatch.setattr(established, "train_fcos", lambda *_: pytest.fail("trained"))
-    assert "/proc/x.json: cannot be written" in refused(capsys, command, "--out", "/proc/x.json")
+    for out in ("/proc/x.json", tmp_path / f"{'x' * 250}.json"):
+        assert f"{out}: cannot be written" in refused(capsys, command, "--out", out)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "Cannot allocate memory"), OSError(errno.EMFILE, "Too many open files")], ids=str)
@@ -218,7 +231,7 @@ def test_advice_to_train_a_run_again_says_how_where_training_it_is_what_was_aske
     record = json.loads((place / "record.json").read_text())
     record["config"]["newer_key"] = 1
     (place / "record.json").write_text(json.dumps(record) if content == "a newer key" else content)
-    with pytest.raises(InputError, match=f"{place}/record.json.*: move {place} away, and this command does") as told:
+    with pytest.raises(InputError, match=f"{place}/record.json.*; train the run again, with this folder moved away") as told:
         reference.is_stored("smoke", "baseline", "conv", 0, None, tmp_path / "records")
     assert "\n" not in str(told.value)
     place.rename(tmp_path / "away")
@@ -238,8 +251,13 @@ def test_verdicts_of_ones_own_runs_are_of_the_newest_pictures_and_the_others_are
                 config = experiments.resolve("remedies", arm, "smoke", seed).to_dict()
                 run = write_run(tmp_path / f"smoke-remedies-{arm}-{seed}-{pictures}", record | {"config": config}, {}, {})
                 os.utime(run.folder / "record.json", (10**9 - age, 10**9 - age))
+    longer = {**experiments.resolve("remedies", "aligned", "smoke").to_dict(), "epochs": 40}
+    write_run(
+        tmp_path / "smoke-remedies-aligned-0-longer", record | {"config": longer, "metrics": record["metrics"] | {"map": 0.9}}, {}, {}
+    )
     assert main(["claims", "--profile", "smoke", "--own", "--json"]) == 0
     said = capsys.readouterr()
     (r3,) = (finding for finding in json.loads(said.out) if finding["id"] == "R3")
     assert r3["seeds"] == [0, 1, 2] and r3["effect"] > 2
-    assert said.err.count(": passed over, of other pictures than the newest run\n") == said.err.count("\n") == 12
+    assert said.err.count(": passed over, of other pictures than the newest run\n") == said.err.count("\n") - 1 == 12
+    assert "-longer: passed over, of another configuration\n" in said.err

@@ -208,6 +208,32 @@ def test_a_thread_that_never_ends_costs_no_grade(tmp_path):
     assert grade("head", left) == exercises.Grade("head", "right")
 
 
+@pytest.mark.parametrize("word", ["exit()", "quit"])
+def test_a_notebook_ends_where_it_says_so(tmp_path, word):
+    assert grade("head", with_cell(tmp_path, "head", word)) == exercises.Grade("head", "right")
+
+
+def test_no_process_that_a_notebook_has_started_outlives_its_grade(tmp_path):
+    started = f"import subprocess\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid))"
+    assert grade("head", with_cell(tmp_path, "head", started)).verdict == "right"
+    stat, until = Path("/proc") / (tmp_path / "pid").read_text() / "stat", time.monotonic() + 60
+    while stat.exists() and stat.read_text().split()[2] != "Z":
+        assert time.monotonic() < until, "it is told to end, which takes a moment"
+        time.sleep(0.05)
+
+
+def test_two_that_write_the_exercises_at_once_both_end_well(tmp_path, monkeypatch):
+    write_one = exercises._write
+
+    def late(*words):
+        monkeypatch.setattr(exercises, "_write", write_one)
+        write(tmp_path / "mine")
+        write_one(*words)
+
+    monkeypatch.setattr(exercises, "_write", late)
+    assert write(tmp_path / "mine") == dict.fromkeys(names(), False)
+
+
 def test_a_loop_that_never_ends_is_wrong_after_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(exercises, "LONGEST", 3.0)
     assert grade("head", with_cell(tmp_path, "head", "while True: pass")).said == "it has not ended after 0.05 minutes"
@@ -223,7 +249,7 @@ def test_a_notebook_that_ends_its_process_leaves_nothing_among_the_temporary_fil
 def test_no_room_for_temporary_files_is_told_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(
-        exercises.InputError, match=r"temporary files cannot be written \(.*\); free some space, or name a folder by TMPDIR"
+        exercises.InputError, match=r"temporary files cannot be written \(.*\); free some space, or name a folder of a short path by TMPDIR"
     ):
         grade("head", with_cell(tmp_path, "head", "1"))
 

@@ -155,6 +155,27 @@ def test_scenes_of_other_code_are_not_removed_with_what_somebody_has_put_or_chan
     assert {path: path.read_bytes() for path in scenes.rglob("*") if path.is_file()} == before
 
 
+def test_scenes_that_another_command_drew_are_not_removed_since_what_of_them_is_as_drawn_nobody_knows(tmp_path, monkeypatch):
+    """As after a kill between the last scene and the stamp, too."""
+    scenes = tmp_path / "scenes"
+    emoji.generate(scenes, 2, 1, size=64, progress=False)
+    (scenes / "notes.txt").touch()
+    at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    monkeypatch.setattr("emojivoc.at_hand.code_hash", lambda _: "other code")
+    with pytest.raises(InputError, match=f"move {scenes} away, and they are drawn anew"):
+        at_hand(scenes, 2, 1, 64, own=True, progress=False)
+    assert (scenes / "notes.txt").exists() and not emoji.lacks(scenes, 3)
+
+
+def test_a_draft_of_a_killed_drawing_is_known_by_whatever_way_its_folder_is_named(tmp_path, monkeypatch):
+    (tmp_path / "real/.real-8v3vz6sx").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real")
+    emoji.generate(Path("."), 2, 1, size=64, progress=False)
+    emoji.generate(tmp_path / "link", 2, 1, size=64, progress=False)
+    assert not emoji.lacks(tmp_path / "real", 3)
+
+
 @pytest.mark.parametrize("link", ["VOCdevkit/VOC2012/SegmentationClass", "VOCdevkit"])
 def test_scenes_of_other_code_are_not_removed_with_a_link_among_them(tmp_path, monkeypatch, link):
     """To where there is more room, for instance."""

@@ -37,7 +37,7 @@ def test_a_number_that_a_page_could_not_print_is_refused(tmp_path, monkeypatch, 
 
 def test_numbers_that_are_torn_are_told_by_name_with_the_remedy(tmp_path):
     (tmp_path / "baseline.json").write_text("")
-    with pytest.raises(InputError, match="baseline.json: torn .*; remove it, and the notebook that publishes it runs again"):
+    with pytest.raises(InputError, match="baseline.json: torn .*; `make clean` removes it, with the built pages and no run"):
         numbers.merge([tmp_path])
 
 

@@ -53,7 +53,7 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
         try:
             groups[file.stem] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError(f"{file}: torn ({error}); remove it, and the notebook that publishes it runs again.") from error
+            raise InputError(f"{file}: torn ({error}); `make clean` removes it, with the built pages and no run.") from error
         sources[file.stem] = file
     return groups
 

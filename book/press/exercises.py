@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
@@ -40,6 +40,7 @@ TURN = "your turn"
 BLANK = rf'\g<indent>raise NotImplementedError("{TURN}")'
 UNDONE = "not yet done"
 ENDED = "it ends the process that runs it"
+GRACE = 2.0  # seconds to tidy up: a pool of processes leaves semaphores
 LONGEST = 600.0  # seconds: a loop that never ends costs the others no grade
 ROUNDING = {"rtol": 1.3e-6, "atol": 1e-5}  # what torch allows float32, whatever a reader's numbers are kept in
 
@@ -70,9 +71,14 @@ def write(out: Path, folder: Path = FOLDER) -> dict[str, bool]:
     reader's work, and is kept; so is a link that leads nowhere today."""
     written = {name: not os.path.lexists(out / f"{name}.ipynb") for name in names(folder)}
     if any(written.values()):  # a disk that can only be read is no fault where nothing is to be written
-        with writing(out), in_place_of(out) as draft:
-            for name in (name for name, new in written.items() if new):
-                _write(draft / f"{name}.ipynb", folder / f"{name}.py")
+        try:
+            with writing(out), in_place_of(out) as draft:
+                for name in (name for name, new in written.items() if new):
+                    _write(draft / f"{name}.ipynb", folder / f"{name}.py")
+        except InputError:
+            if not all(os.path.lexists(out / f"{name}.ipynb") for name in written):  # by now: another process has written them
+                raise
+            return dict.fromkeys(written, False)
     return written
 
 
@@ -111,7 +117,10 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
         with tempfile.TemporaryDirectory() as scratch:  # for IPython's own files, in the place of the reader's
             return _elsewhere(name, model, check, answered, answer.absolute(), scratch)
     except OSError as error:
-        raise InputError(f"temporary files cannot be written ({error.strerror}); free some space, or name a folder by TMPDIR") from error
+        said = error.strerror or error  # a socket's path has a hundred letters at most
+        raise InputError(
+            f"temporary files cannot be written ({said}); free some space, or name a folder of a short path by TMPDIR"
+        ) from error
 
 
 def _elsewhere(*asked: Any) -> Grade:
@@ -126,11 +135,15 @@ def _elsewhere(*asked: Any) -> Grade:
         ready = wait([ours, process.sentinel], LONGEST)
         if not ready:
             return Grade(asked[0], "wrong", f"it has not ended after {LONGEST / 60:g} minutes")
-        return ours.recv() if ours.poll() else Grade(asked[0], "wrong", ENDED)
+        grade = ours.recv() if ours.poll() else Grade(asked[0], "wrong", ENDED)
+        process.join(GRACE)
+        return grade
     except EOFError:
         return Grade(asked[0], "wrong", ENDED)
     finally:
         process.kill()
+        with suppress(AttributeError, OSError):  # Windows has no groups, and there may be nobody left
+            os.killpg(process.pid, signal.SIGKILL)
         process.join()
 
 
@@ -162,6 +175,8 @@ def _interrupted_later() -> Iterator[None]:
 def _say(its: Connection, name: str, model: str, check: str, cells: Sequence[str], file: Path, scratch: str) -> None:
     """The process of one notebook."""
     end_with_caller()
+    if hasattr(os, "setsid"):  # a group of its own, which ends with it
+        os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
@@ -215,6 +230,10 @@ def _run(cells: Sequence[str], scratch: str) -> dict[str, object]:
         def enable_gui(self, gui: object = None) -> None:
             """There are no windows."""
 
+        def ask_exit(self) -> None:
+            """`exit` and `quit`: the notebook ends there."""
+            self.exit_now = True
+
     shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"ipython_dir": scratch}))
     shell.register_magics(KernelMagics)
     for cell in cells:
@@ -222,6 +241,8 @@ def _run(cells: Sequence[str], scratch: str) -> dict[str, object]:
         if isinstance(done.error_before_exec, SyntaxError):
             ast.parse(shell.transform_cell(cell))  # Python says better what is wrong
         done.raise_error()
+        if shell.exit_now:
+            break
     return shell.user_ns
 
 

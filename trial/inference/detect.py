@@ -22,7 +22,7 @@ from voc_tree.picture import decode, read_image
 from yolo_core.data.voc import VocData
 from yolo_core.detector.model import Detector
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import read_run
+from yolo_core.training.records import AGAIN, read_run
 from yolo_core.training.scoring import predict
 
 BOXES = "boxes.json"
@@ -38,11 +38,11 @@ def load(folder: Path | str) -> tuple[Detector, RunConfig]:
     try:
         with torch.device("meta"):  # shapes, no memory: a configuration may ask for terabytes
             expected = bare.detector().state_dict()
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
         said = str(error).split("\n")[0]
-        raise InputError(f"{run.folder / 'record.json'}: no net can be made of its configuration ({said}); train the run again") from error
+        raise InputError(f"{run.folder / 'record.json'}: no net can be made of its configuration ({said}); {AGAIN}") from error
     if fault := _misfit(state, expected):
-        raise InputError(f"{run.folder / 'weights.safetensors'}: weights do not fit the run's configuration, {fault}; train the run again")
+        raise InputError(f"{run.folder / 'weights.safetensors'}: weights do not fit the run's configuration, {fault}; {AGAIN}")
     detector = bare.detector()
     detector.load_state_dict(state)
     return detector.to(memory_format=torch.channels_last).eval(), config

@@ -103,7 +103,8 @@ def finished(profile: str) -> list[Run]:
 
 
 def set_aside(profile: str) -> dict[str, str]:
-    """Why a run that today's code has trained on this machine is no evidence, by its name: it is of other pictures than the newest."""
+    """Why a run that today's code has trained on this machine is no evidence, by its name: it is of another configuration than its arm has
+    today, or of other pictures than the newest."""
     return _trained(profile)[1]
 
 
@@ -112,5 +113,7 @@ def _trained(profile: str) -> tuple[list[Run], dict[str, str]]:
     code = experiments.training_code()
     files = sorted(runs_folder().glob(f"{profile}-*/record.json"), key=lambda file: (file.stat().st_mtime_ns, file))
     runs = [run for run in (read_run(file.parent) for file in files) if run.record["code"] == code]
-    why = {run.folder.name: "of other pictures than the newest run" for run in runs if _splits(run) != _splits(runs[-1])}
+    why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
+    runs = [run for run in runs if run.folder.name not in why]
+    why |= {run.folder.name: "of other pictures than the newest run" for run in runs if _splits(run) != _splits(runs[-1])}
     return sorted((run for run in runs if run.folder.name not in why), key=lambda run: run.folder), why

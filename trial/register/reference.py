@@ -38,7 +38,7 @@ from trial.register.kept import KEPT, keeps
 from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, register
 from yolo_core import experiments
 from yolo_core.training.config import COARSEST
-from yolo_core.training.records import Run, read_run
+from yolo_core.training.records import AGAIN, Run, read_run
 from yolo_core.training.writing import write_run
 
 # In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
@@ -263,11 +263,11 @@ def is_stored(profile: str, name: str, arm: str, seed: int, data: dict[str, str]
     folder = committed.place(profile, name, arm, seed, records)
     if not (folder / "record.json").exists():
         return False
+    run = read_run(folder)
     try:
-        run = read_run(folder)
         same_config = run.config == experiments.resolve(name, arm, profile, seed)
     except InputError as error:
-        raise InputError(f"{error}: move {folder} away, and this command does") from error
+        raise InputError(f"{error}; {AGAIN}") from error
     return same_config and committed.same_scenes(run.record["data"]["fingerprints"], data or _fingerprints(profile))
 
 

@@ -21,7 +21,8 @@ COARSEST = 32  # px: the stride of a backbone's last map
 LEVELS = (8, 16, 32)  # px: the strides that a detector at points may begin at
 # What a value must be where its type does not say it. A None is let pass.
 RANGES: tuple[tuple[str, float, float, tuple[str, ...]], ...] = (
-    ("at least 1", 1, inf, ("epochs", "effective_batch", "micro_batch", "score_epochs", "image_size", "train_images")),
+    ("at least 1", 1, inf, ("epochs", "effective_batch", "micro_batch", "score_epochs", "train_images")),
+    ("at least 1 and at most 4096", 1, 4096, ("image_size",)),
     ("at least 0", 0, inf, ("probe_steps", "bins", "calibrate_batchnorm", "lambda_coord", "lambda_noobj", "gamma", "weight_decay")),
     ("at least 0 and below 2^63", 0, 2**63 - 1, ("seed",)),
     ("above 0", ulp(0), inf, ("lr", "backbone_lr", "clip_norm", "width")),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = 1
+AGAIN = "train the run again, with this folder moved away"
 PARTS = {"key": str, "config": dict, "data": dict, "code": str, "metrics": dict}
 GROUPS = frozenset({"cuts", "per_class", "resampled"})
 COUNTS = frozenset({"true", "false", "images", "objects"})
@@ -58,9 +59,9 @@ class Run:
         try:
             table = pd.read_parquet(path)
         except Exception as error:  # a torn file can fail anywhere in pyarrow, and in many lines
-            raise InputError(f"{path}: not a table ({' '.join(str(error).split())[:200]}); train the run again") from error
+            raise InputError(f"{path}: not a table ({' '.join(str(error).split())[:200]}); {AGAIN}") from error
         if lacking := COLUMNS.get(name, set()) - set(table.columns):
-            raise InputError(f"{path}: the table has no column {min(lacking)!r}; train the run again")
+            raise InputError(f"{path}: the table has no column {min(lacking)!r}; {AGAIN}")
         return table
 
     def weights(self) -> dict[str, "Tensor"]:
@@ -74,7 +75,7 @@ class Run:
         except PermissionError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); ask its owner for the right") from error
         except Exception as error:  # safetensors raises its own kinds for a torn file
-            raise InputError(f"{path}: weights are missing or cannot be read ({error}); train the run again") from error
+            raise InputError(f"{path}: weights are missing or cannot be read ({error}); {AGAIN}") from error
 
 
 def read_run(folder: Path | str) -> Run:
@@ -86,14 +87,14 @@ def read_run(folder: Path | str) -> Run:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # missing, not UTF-8, not JSON, or nested too deeply
-        raise InputError(f"{path}: not a record ({error}); train the run again") from error
+        raise InputError(f"{path}: not a record ({error}); {AGAIN}") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
-        raise InputError(f"{path}: record of schema {str(found)[:40]}, this version reads {SCHEMA}; train the run again")
+        raise InputError(f"{path}: record of schema {str(found)[:40]}, this version reads {SCHEMA}; {AGAIN}")
     if isinstance(record.get("metrics"), dict):
         record["metrics"] = nan_for_null(record["metrics"])
     if fault := _fault(record):
-        raise InputError(f"{path}: {fault}; train the run again")
+        raise InputError(f"{path}: {fault}; {AGAIN}")
     return Run(folder, record)
 
 
