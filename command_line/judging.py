@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundwork.errors import InputError, writing
+from groundwork.files import elsewhere
 from groundwork.paths import runs_folder
 from groundwork.strict_json import dumps
 
@@ -34,25 +35,17 @@ def _a_file(out: Path, keys: set[str]) -> Path:
 
 def _keep(out: Path, keys: set[str], write: Callable[[Path], None]) -> None:
     """Write what took long: to `out` or, where that is refused by now, among the temporary files. InputError that says where it lies."""
+
+    def into(folder: Path) -> Path:
+        write(folder / out.name)
+        return folder / out.name
+
     try:
         with writing(_a_file(out, keys)):
             write(out)
     except InputError as error:
-        raise InputError(f"{error}{_elsewhere(out.name, write)}") from error
-
-
-def _elsewhere(name: str, write: Callable[[Path], None]) -> str:
-    """Where else a record lies now, in words; nothing where there is no room for it at all."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="yolo-core-"))
-    except OSError:
-        return ""
-    try:
-        write(folder / name)
-    except (OSError, InputError):
-        shutil.rmtree(folder, ignore_errors=True)
-        return ""
-    return f"; what was found lies in {folder / name}"
+        lies = elsewhere(into)
+        raise InputError(f"{error}; what was found lies in {lies}" if lies else str(error)) from error
 
 
 @dataclass(frozen=True)

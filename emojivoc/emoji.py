@@ -159,9 +159,8 @@ def _parameters(train: int, val: int, size: int, seed: int, style: str) -> dict:
 
 def _is_there(out: Path, asked: dict) -> bool:
     """Whether `out` is the tree asked for. Raises `InputError` where it is anything else, an empty folder aside."""
-    if not out.exists() or (
-        out.is_dir() and all(lies.name.startswith(f".{Path(os.path.realpath(out)).name}-") for lies in out.iterdir())
-    ):  # drafts of `in_place_of`
+    drafts = f".{Path(os.path.realpath(out)).name}-"  # as `in_place_of` calls them: a killed drawing leaves one
+    if not out.exists() or (out.is_dir() and all(lies.name.startswith(drafts) for lies in out.iterdir())):
         return False
     try:
         found = dict(json.loads((out / DRAWN).read_text(encoding="utf-8")))

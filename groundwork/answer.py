@@ -74,15 +74,15 @@ def answer(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         _drop_output()
         return CUT_OFF
-    except shutil.Error as error:  # of a tree that is copied: each file's source, place and what the system said
-        _, place, said = error.args[0][0]
-        return _told(f"{place}: cannot be written ({said}); free some space, ask for the right, or name another place", 2)
     except OSError as error:  # where a command had nothing better to say of it
-        if error.errno not in REFUSALS:
+        if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # a tree was copied: of each file source, place and why
+            _, place, said = error.args[0][0]
+        elif error.errno in REFUSALS:
+            place, said = error.filename or "the output or the disk", error.strerror
+        else:
             raise
         _drop_output()
-        place = error.filename or "the output or the disk"
-        return _told(f"{place}: cannot be read or written ({error.strerror}); free some space, ask for the right, or name another place", 2)
+        return _told(f"{place}: cannot be read or written ({said}); free some space, ask for the right, or name another place", 2)
     except ArithmeticError as error:  # a loss that is no number: train.NonFiniteLoss
         return _told(error, 1)
     except KeyboardInterrupt:

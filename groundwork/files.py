@@ -1,8 +1,8 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `in_utf8` and `there_and_back` (what a
-path may not be) and `shared` (who may read what was made).
+`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `elsewhere` (a result whose place is
+refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from groundwork.errors import InputError
@@ -236,6 +237,20 @@ def shared(path: Path) -> None:
     withheld = os.umask(0o077)  # to set it is the only way to ask
     os.umask(withheld)
     path.chmod((0o777 if path.is_dir() else 0o666) & ~withheld)
+
+
+def elsewhere(write: Callable[[Path], Path]) -> Path | None:
+    """Where a result lies among the system's temporary files, its own place having been refused: `write` writes it into the folder it is
+    given and says where. None where it is refused there too."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="yolo-core-"))
+    except OSError:
+        return None
+    try:
+        return write(folder)
+    except (OSError, SafetensorError, InputError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
 
 
 def there_and_back(path: Path) -> Path:

@@ -27,7 +27,8 @@ from pathlib import Path
 
 import pack_for_a_card
 
-from groundwork.strict_json import dumps  # it needs no package
+from groundwork.drafts import drafted  # these two need no package
+from groundwork.strict_json import dumps
 
 ROOT = Path(__file__).resolve().parents[1]
 # Each part, the file of its result, and the share of the time left that it may take: no part starves those after it.
@@ -76,9 +77,8 @@ def note(file: Path, part: str, values: dict) -> dict:
     """Add to what a file says of a part, whole or not at all; all that it then says of it."""
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"parts": {}}
     content["parts"][part] = {"found": {}, "says": [], **content["parts"].get(part, {}), **values}
-    draft = file.with_name(f".{file.name}")
-    draft.write_text(dumps(content) + "\n", encoding="utf-8")
-    draft.replace(file)
+    with drafted(file) as draft:
+        draft.write_text(dumps(content) + "\n", encoding="utf-8")
     return content["parts"][part]
 
 
@@ -104,13 +104,15 @@ def bundle(records: Path, out: Path) -> list[str]:
 
 def prepare(given: argparse.Namespace) -> dict[str, str]:
     """Unpack what was carried along; the environment of the parts."""
-    packed = given.package / pack_for_a_card.SITE
-    site = given.work / f"site-{hashlib.sha256(packed.read_bytes()).hexdigest()[:12] if packed.exists() else 'none'}"
-    if packed.exists() and not site.exists():
-        with tempfile.TemporaryDirectory(dir=given.work) as scratch:
-            pack_for_a_card.unpack_site(given.package, Path(scratch) / "site")
-            (Path(scratch) / "site").rename(site)
-    path = [str(ROOT), str(ROOT / "scripts"), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    packed, path = given.package / pack_for_a_card.SITE, [str(ROOT), str(ROOT / "scripts")]
+    if packed.exists():
+        site = given.work / f"site-{hashlib.sha256(packed.read_bytes()).hexdigest()[:12]}"
+        path.append(str(site))
+        if not site.exists():
+            with tempfile.TemporaryDirectory(dir=given.work) as scratch:
+                pack_for_a_card.unpack_site(given.package, Path(scratch) / "site")
+                (Path(scratch) / "site").rename(site)
+    path = [*path, *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from test_nothing_overwritten import CONFIG, RECORD, contents
 from bench import bench
 from book.press import publish
 from groundwork import checkpoint
+from groundwork.answer import answer
 from groundwork.checkpoint import beside
 from groundwork.errors import InputError
 from groundwork.strict_json import write_json
@@ -166,6 +168,19 @@ def test_targets_of_a_cache_without_room_are_told_as_its_pictures_are(tmp_path, 
     monkeypatch.setattr(cache, "save_file", save_file)
     with pytest.raises(InputError, match="the cache cannot be written .*File too large"):
         VocData(write_tree(tmp_path, train=2, val=1), "train", 8)
+
+
+def test_a_tree_that_is_copied_where_there_is_no_room_is_a_sentence(tmp_path, capsys):
+    """Its error has no number, and holds one for each file."""
+    (tmp_path / "tree").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "tree" / name).write_text("long")
+    with room(2):
+        assert answer(lambda: shutil.copytree(tmp_path / "tree", tmp_path / "copy", copy_function=shutil.copyfile) and 0) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'copy'}/") and "File too large" in error and error.count("\n") == 1
+    with pytest.raises(shutil.SameFileError):  # a fault of the program
+        answer(lambda: shutil.copy(tmp_path / "tree/a", tmp_path / "tree/a") and 0)
 
 
 @pytest.mark.parametrize("command", ["bench", "established"])

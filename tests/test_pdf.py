@@ -58,6 +58,25 @@ def test_a_page_that_is_not_there_is_named_and_nothing_is_written(chromium, tmp_
     assert [file.name for file in tmp_path.iterdir()] == ["one.html"]
 
 
+def test_a_chromium_that_ends_while_it_prints_is_a_sentence_and_nothing_is_written(chromium, tmp_path, monkeypatch):
+    """As where the system ends it for want of memory."""
+
+    def killed(page, address):
+        page.context.browser.close()
+        return page.title(), b""
+
+    (tmp_path / "one.html").write_text(PAGE.format("First", ""))
+    monkeypatch.setattr(pdf, "_printed", killed)
+    with pytest.raises(InputError, match="Chromium stopped while it printed .*is there memory for it. Run this again"):
+        pdf.print_pages(tmp_path, ["one.html"], tmp_path / "book.pdf")
+    assert [file.name for file in tmp_path.iterdir()] == ["one.html"]
+
+
+def test_a_folder_for_temporary_files_that_is_not_there_is_told_as_such(chromium, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    assert "TMPDIR: expected a folder that can be written to" in browser.found()
+
+
 def test_a_book_that_has_not_been_built_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pdf, "BUILD", tmp_path)
     assert main(["pdf", "--profile", "smoke"]) == 2

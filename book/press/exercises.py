@@ -115,7 +115,7 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
         return Grade(name, "wrong", str(error))
     try:
         with tempfile.TemporaryDirectory() as scratch:  # for IPython's own files, in the place of the reader's
-            return _elsewhere(name, model, check, answered, answer.absolute(), scratch)
+            return _apart(name, model, check, answered, answer.absolute(), scratch)
     except OSError as error:
         said = error.strerror or error  # a socket's path has a hundred letters at most
         raise InputError(
@@ -123,23 +123,22 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
         ) from error
 
 
-def _elsewhere(*asked: Any) -> Grade:
+def _apart(name: str, *asked: Any) -> Grade:
     """`_graded` in a process of its own, which is not waited for once it has said its grade: a thread of the reader's may never end."""
     context = _context()
     ours, its = context.Pipe(duplex=False)
-    process = context.Process(target=_say, args=(its, *asked))
+    process = context.Process(target=_say, args=(its, name, *asked))
     with _interrupted_later():
         process.start()
     its.close()
     try:
-        ready = wait([ours, process.sentinel], LONGEST)
-        if not ready:
-            return Grade(asked[0], "wrong", f"it has not ended after {LONGEST / 60:g} minutes")
-        grade = ours.recv() if ours.poll() else Grade(asked[0], "wrong", ENDED)
+        if not wait([ours, process.sentinel], LONGEST):
+            return Grade(name, "wrong", f"it has not ended after {LONGEST / 60:g} minutes")
+        grade = ours.recv() if ours.poll() else Grade(name, "wrong", ENDED)
         process.join(GRACE)
         return grade
     except EOFError:
-        return Grade(asked[0], "wrong", ENDED)
+        return Grade(name, "wrong", ENDED)
     finally:
         process.kill()
         with suppress(AttributeError, OSError):  # Windows has no groups, and there may be nobody left

@@ -7,7 +7,7 @@ Nothing here imports torch, so that the register is printed at once. What trains
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
@@ -17,6 +17,7 @@ from trial.register.verdicts import Finding, register
 from yolo_core import experiments
 from yolo_core.training.records import Run, read_run
 
+Splits = tuple[str, ...]  # what a run saw: the fingerprints of train and val
 FOLDER = ROOT / "records"
 JUDGED = ("pocket", "photographs")  # the profiles whose records the pages judge by, side by side
 # Until scenes were drawn alike on every processor, those with AVX-512 drew three of pocket's 4,800 training scenes otherwise (1457, 2055,
@@ -50,10 +51,15 @@ def foreign(profile: str, records: Path | None = None) -> dict[str, str]:
 
 def _sorted(profile: str, records: Path | None) -> tuple[list[Run], dict[str, str]]:
     runs = [read_run(path.parent) for path in sorted(records_folder(profile, records).glob("*/record.json"))]
+    return _sifted(runs, profile, lambda seen: Counter(seen).most_common(1)[0][0], "of other pictures")
+
+
+def _sifted(runs: list[Run], profile: str, wanted: Callable[[list[Splits]], Splits], other: str) -> tuple[list[Run], dict[str, str]]:
+    """The runs that are evidence, in their order, and why a run is none, by its name. wanted: the pictures to judge by, of those that the
+    runs saw; other: what a run of others is called."""
     why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
     seen = {run.folder.name: _splits(run) for run in runs if run.folder.name not in why}
-    usual = Counter(seen.values()).most_common(1)
-    why |= {name: "of other pictures" for name, splits in seen.items() if splits != usual[0][0]}
+    why |= {name: other for name, splits in seen.items() if splits != wanted(list(seen.values()))}
     return [run for run in runs if run.folder.name not in why], why
 
 
@@ -66,7 +72,7 @@ def _is_planned(run: Run, profile: str) -> bool:
         return False
 
 
-def _splits(run: Run) -> tuple[str, ...]:
+def _splits(run: Run) -> Splits:
     """What a run saw, as today's records would name it."""
     prints = run.record["data"]["fingerprints"]
     return tuple(AS_TODAY.get(str(prints.get(split)), str(prints.get(split))) for split in ("train", "val"))
@@ -113,7 +119,5 @@ def _trained(profile: str) -> tuple[list[Run], dict[str, str]]:
     code = experiments.training_code()
     files = sorted(runs_folder().glob(f"{profile}-*/record.json"), key=lambda file: (file.stat().st_mtime_ns, file))
     runs = [run for run in (read_run(file.parent) for file in files) if run.record["code"] == code]
-    why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
-    runs = [run for run in runs if run.folder.name not in why]
-    why |= {run.folder.name: "of other pictures than the newest run" for run in runs if _splits(run) != _splits(runs[-1])}
-    return sorted((run for run in runs if run.folder.name not in why), key=lambda run: run.folder), why
+    ours, why = _sifted(runs, profile, lambda seen: seen[-1], "of other pictures than the newest run")
+    return sorted(ours, key=lambda run: run.folder), why

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from groundwork.errors import InputError
-from groundwork.files import shared
+from groundwork.files import elsewhere, shared
 from groundwork.strict_json import dumps
 from groundwork.tables import write_table
 from yolo_core.training.config import RunConfig
@@ -73,13 +72,9 @@ def keep(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], 
         return write_run(folder, record, tables, weights)
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
-    place = None
-    try:
-        place = Path(tempfile.mkdtemp(prefix="yolo-core-"))
-        where = f"the finished run lies in {write_run(place / folder.name, record, tables, weights).folder}; move it to where there is room"
-    except (OSError, SafetensorError):
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
+    if lies := elsewhere(lambda place: write_run(place / folder.name, record, tables, weights).folder):
+        where = f"the finished run lies in {lies}; move it to where there is room"
+    else:
         where = "give the same command again where there is room: it goes on from its last checkpoint, if one could be written"
     raise InputError(f"{folder}: cannot be written ({said}); {where}")
 
