@@ -39,6 +39,8 @@ SHORT = 8  # so many numbers are shown, of more the worst one
 TURN = "your turn"
 BLANK = rf'\g<indent>raise NotImplementedError("{TURN}")'
 UNDONE = "not yet done"
+# What every notebook or most checks import, for seconds: once for all of them.
+IMPORTED = ("IPython.core.interactiveshell", "ipykernel.zmqshell", "torchvision.ops")
 ENDED = "it ends the process that runs it"
 GRACE = 2.0  # seconds to tidy up: a pool of processes leaves semaphores
 LONGEST = 600.0  # seconds: a loop that never ends costs the others no grade
@@ -154,7 +156,7 @@ def _context() -> BaseContext:
 
     resource_tracker.ensure_running()  # now: as it starts it lets Ctrl-C through, whatever holds it back
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "IPython.core.interactiveshell", "ipykernel.zmqshell"])
+    context.set_forkserver_preload([__name__, *IMPORTED])
     return context
 
 
