@@ -4,13 +4,9 @@ Inside: `main`. Errors that the reader can mend are one sentence and exit status
 this one: data.py, runs.py, judging.py, book.py.
 """
 
-import os
-import re
-import shutil
 import sys
 from dataclasses import is_dataclass
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +16,7 @@ from command_line.book import Book, Exercises, Links, Pdf, Read
 from command_line.data import DataCommand
 from command_line.judging import Bench, Claims, Established, Forest, Reference
 from command_line.runs import Eval, Export, Plan, Predict, Train
-from groundwork.answer import answer, at_home, mend_streams
+from groundwork.answer import answer, mend_streams, words_of
 from groundwork.errors import InputError
 from groundwork.files import there_and_back
 from groundwork.paths import checkout
@@ -46,28 +42,15 @@ Command = (
 
 IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Read, Pdf, Links, Exercises)  # they work on the project's files
 
-NARROWEST = 20  # columns: in less than six tyro lays out its help for ever
-
 
 def main(args: list[str] | None = None) -> int:
     """Run a command; the exit status."""
     mend_streams()
-    return answer(lambda: _run(at_home(sys.argv[1:] if args is None else args)))
+    return answer(lambda: _run(words_of(args)))
 
 
 def _run(words: list[str]) -> int:
     """Parse and run. InputError for a command whose project files are not here, or whose packages are not installed."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        raise InputError("the current folder has been removed; go to another one and run this again") from None
-    for option, word in pairwise(["", *words]):
-        if not word or re.fullmatch(r"--[\w-]+=", word):  # as a shell leaves it where a variable is not set
-            raise InputError(
-                f"{word.strip('=') or option}: expected something after it, and there is nothing; name it, or leave the option out"
-            )
-    if shutil.get_terminal_size().columns < NARROWEST:
-        os.environ["COLUMNS"] = str(NARROWEST)
     try:
         command = tyro.cli(Command, prog="yolo-core", args=words, description="YOLOv1 on trial.")
     finally:  # --help ends here: written out while `answer` still hears of a full disk

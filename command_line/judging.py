@@ -158,8 +158,8 @@ class Established:
         keys = {"detector", "metrics"}
         out = _a_file(self.out or established.place(self.profile), keys)
         record = established.train_fcos(self.profile, self.seed)
+        _keep(out, keys, lambda place: write_json(place, record))  # before it is told: who listens may have gone
         print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
-        _keep(out, keys, lambda place: write_json(place, record))
         return 0
 
 
@@ -179,7 +179,9 @@ class Bench:
         from bench import bench, bench_record
 
         record = bench.run()
-        print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
-        if self.out is not None:
-            _keep(self.out, keys, lambda place: bench_record.write(record, place))
+        try:
+            if self.out is not None:
+                _keep(self.out, keys, lambda place: bench_record.write(record, place))
+        finally:
+            print(dumps([row.to_dict() for row in record.rows]) if self.json else bench.table(record))
         return 0

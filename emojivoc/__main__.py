@@ -7,7 +7,7 @@ from typing import Literal
 import tyro
 
 from emojivoc import coco, emoji
-from groundwork.answer import answer, at_home, mend_streams
+from groundwork.answer import answer, mend_streams, words_of
 
 
 def make(
@@ -39,8 +39,7 @@ def make(
 def main(args: list[str] | None = None) -> int:
     """Run the command; the exit status. What the reader can mend is one sentence and status 2."""
     mend_streams()
-    words = at_home(sys.argv[1:] if args is None else args)
-    return answer(lambda: tyro.cli(make, prog="emojivoc", args=words) or 0)
+    return answer(lambda: tyro.cli(make, prog="emojivoc", args=words_of(args)) or 0)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +25,7 @@ from tqdm.auto import tqdm
 from emojivoc.glyphs import GLYPHS, STYLES
 from emojivoc.scene import Scene, compose
 from groundwork.errors import InputError, writing
-from groundwork.files import in_place_of
+from groundwork.files import endless, in_place_of
 from groundwork.processes import end_with_caller
 from voc_tree.annotation import CLASSES, DRAWN, to_xml
 
@@ -141,7 +142,11 @@ def _each(write: partial, tasks: list, workers: int) -> Iterator[int]:
         yield from map(write, tasks)
     else:  # spawned, not forked: the reader's process may hold threads
         with ProcessPoolExecutor(workers, get_context("spawn"), end_with_caller) as pool:
-            yield from pool.map(write, tasks)
+            try:
+                yield from pool.map(write, tasks)
+            except BrokenProcessPool as error:
+                said = "a process that draws was ended (was there too little memory?), and of the scenes nothing is left"
+                raise InputError(f"{said}; run it again, with more memory or less beside it") from error
 
 
 def _check(**numbers: tuple[int, ...]) -> None:
@@ -163,6 +168,8 @@ def _is_there(out: Path, asked: dict) -> bool:
     if not out.exists() or (out.is_dir() and all(lies.name.startswith(drafts) for lies in out.iterdir())):
         return False
     try:
+        if endless(out / DRAWN):
+            raise ValueError("a pipe")
         found = dict(json.loads((out / DRAWN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         first = min(out.iterdir()).name if out.is_dir() else out.name

@@ -1,6 +1,6 @@
 """What stands between a command and its terminal: streams that are closed, cut off or of few letters, and errors as one sentence.
 
-Inside: `mend_streams`, `at_home` (~ in options), `answer` (a command's exit status).
+Inside: `mend_streams`, `words_of` (a command line's), `answer` (a command's exit status).
 """
 
 import os
@@ -8,11 +8,14 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from groundwork.errors import REFUSALS, InputError
 
 INTERRUPTED, CUT_OFF = 130, 141  # as shells have it: 128 and the signal's number
+NARROWEST = 20  # columns: in less than six tyro lays out its help for ever
 
 
 def mend_streams() -> None:
@@ -58,8 +61,21 @@ class _Heedless:
             pass
 
 
-def at_home(words: Sequence[str]) -> list[str]:
-    """The words of a command line, `~` in them read as the home folder where the shell has left it: in --option=~/place, and in quotes."""
+def words_of(line: Sequence[str] | None) -> list[str]:
+    """The words of a command line, this process's own for None, to be read by tyro: `~` in them is the home folder where the shell has left
+    it, in --option=~/place and in quotes. InputError where one is empty, and where the current folder is gone."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("the current folder has been removed; go to another one and run this again") from None
+    words = sys.argv[1:] if line is None else line
+    for option, word in pairwise(["", *words]):
+        if not word or re.fullmatch(r"--[\w-]+=", word):  # as a shell leaves it where a variable is not set
+            raise InputError(
+                f"{word.strip('=') or option}: expected something after it, and there is nothing; name it, or leave the option out"
+            )
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
     return [re.sub(r"^(--[\w-]+=)?(~.*)", lambda found: (found[1] or "") + os.path.expanduser(found[2]), word) for word in words]
 
 

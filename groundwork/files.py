@@ -1,8 +1,8 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `elsewhere` (a result whose place is
-refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was made).
+`endless`, `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `elsewhere` (a result whose
+place is refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class Archive:
 
     def missing(self, folder: Path) -> int:
         """Bytes still to fetch before the archive lies in `folder`."""
-        if (folder / self.name).exists():
+        if (folder / self.name).is_file():
             return 0
         return max(self.size - _length(_part(folder / self.name)), 0)
 
@@ -63,7 +63,11 @@ def fetch(archive: Archive, folder: Path, progress: bool = True) -> Path:
     manual = f"fetch {archive.url} by other means (md5 {archive.md5}), put it at {place} and run this again"
     part = _part(place)
     try:
-        if place.exists():
+        if os.path.lexists(place):
+            if not place.is_file():  # a folder, a pipe that never ends, a link to a disk that is not there
+                raise InputError(
+                    f"{place}: expected an archive, found something that is no file; move it away and run this again, or {manual}."
+                )
             _check(place, archive, manual)
             return place
         with filling(folder):
@@ -146,6 +150,11 @@ class Contents:
             raise InputError(f"{self.path}: {name} in it cannot be read ({error}); fetch the archive again.") from error
 
 
+def endless(path: Path) -> bool:
+    """Whether a path is a pipe, a socket or a device, which is waited for without an end where it is read."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def whole_array(file: Path, length: int) -> bool:
     """Whether an array of so many rows lies in a .npy file, by its header and the file's size; a torn one is told of."""
     import numpy as np
@@ -163,6 +172,8 @@ def whole_array(file: Path, length: int) -> bool:
 def filling(folder: Path) -> Iterator[None]:
     """A folder is made, with those around it, to be written into; what was made and holds nothing at the end is removed. InputError where
     it cannot be made."""
+    if leads := next((place for place in (folder, *folder.parents) if place.is_symlink() and not place.exists()), None):
+        raise InputError(f"{leads}: a link that leads nowhere today; bring back what it leads to ({leads.readlink()}), or remove it.")
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         try:

@@ -36,7 +36,7 @@ def _plain(value: Any) -> Any:
 def nan_for_null(value: Any) -> Any:
     """Figures as they were before `dumps`: NaN in the place of null, at any depth."""
     if isinstance(value, dict):
-        return {key: nan_for_null(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [nan_for_null(inner) for inner in value]
+        return dict(zip(value, nan_for_null(list(value.values())), strict=True))
+    if isinstance(value, list):  # a call for a list, none for a figure: the register reads 170,000 of them
+        return [nan_for_null(v) if isinstance(v, dict | list) else math.nan if v is None else v for v in value]
     return math.nan if value is None else value

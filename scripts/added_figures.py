@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from groundwork.drafts import drafted
+from groundwork.errors import InputError, writing
 from groundwork.strict_json import dumps
 from trial.instruments.probes import cell_ratios, early
 from trial.watch import norms
@@ -31,7 +33,8 @@ def main(full: Path, records: Path) -> None:
             cells = pd.read_parquet(tables / "cells.parquet")
             metrics["probes"] = cell_ratios(cells, early(cells["step"]), config["gamma"]) | metrics["probes"]
         record["metrics"] = found | metrics
-        file.write_text(dumps(record, sort_keys=True) + "\n", encoding="utf-8")
+        with writing(file), drafted(file) as draft:
+            draft.write_text(dumps(record, sort_keys=True) + "\n", encoding="utf-8")
         done += 1
     print(f"{records}: {done} records completed")
 
@@ -39,4 +42,7 @@ def main(full: Path, records: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 3 or not all(map(os.path.isdir, sys.argv[1:])):
         sys.exit("expected two folders: added_figures.py FULL RECORDS")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -15,6 +15,7 @@ import hashlib
 import io
 import itertools
 import json
+import lzma
 import os
 import signal
 import subprocess
@@ -132,6 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="these alone")
     parser.add_argument("--rehearse", action="store_true", help="on a CPU, with tiny numbers")
     given = parser.parse_args(arguments)
+    if not given.seconds > CLOSING + LEAST:  # NaN is no number of seconds either
+        parser.error(f"--seconds: expected more than {CLOSING + LEAST:g}, in which a part can run; got {given.seconds:g}")
+    if given.package != parser.get_default("package") and not given.package.is_dir():
+        parser.error(f"--package: expected the folder that pack_for_a_card.py made, and {given.package} is none")
     # In a rehearsal the three profiles are one.
     parts = given.parts or [part for part in PARTS if not (given.rehearse and part in ("long", "pocket"))]
     given.out = given.out or next(place for place in _places(given.rehearse) if not place.exists())
@@ -145,7 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename}: cannot be made ({error.strerror}); name another --out or --work", file=sys.stderr)
         return 2
-    environment, results = prepare(given), {}
+    try:
+        environment, results = prepare(given), {}
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
+        print(f"error: {given.package}: what was carried along cannot be unpacked ({error}); carry it once more", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            given.out.rmdir()  # it holds nothing
+        return 2
     for part in parts:
         left = ends - time.monotonic()
         seconds = min(left, max(left * PARTS[part][1], LEAST))

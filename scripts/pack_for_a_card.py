@@ -46,6 +46,7 @@ def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float)
 
     if out.exists() and not (out.is_dir() and {file.name for file in out.iterdir()} <= {SITE, PICTURES}):
         raise InputError(f"{out}: already there, and no package that this one renews; name another --out")
+    known = tracked()
     out = Path(os.path.realpath(out))  # where a link leads
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
@@ -53,7 +54,7 @@ def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float)
         draft.mkdir()
         site(draft / SITE, python)
         said = pictures(draft / PICTURES, data, quality)
-        sizes = {file.name: file.stat().st_size / MIB for file in draft.iterdir()} | {"git's files": tracked() / MIB}
+        sizes = {file.name: file.stat().st_size / MIB for file in draft.iterdir()} | {"git's files": known / MIB}
         told = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
         if sum(sizes.values()) > limit_mib:
             raise InputError(
@@ -67,19 +68,32 @@ def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float)
 
 
 def tracked() -> int:
-    """Bytes of the files that git knows and that are in the checkout."""
-    names = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
+    """Bytes of the files that git knows and that are in the checkout. InputError where it cannot say."""
+    from groundwork.errors import InputError
+
+    try:
+        names = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[0]
+        raise InputError(f"{ROOT}: git cannot say what is in the checkout ({said}); pack in a clone, with git at hand") from error
     return sum((ROOT / name).stat().st_size for name in names.split("\0") if name and (ROOT / name).is_file())
 
 
 def site(file: Path, python: str) -> None:
-    """The packages, as they lie in site-packages, in one archive: hundreds of small drawings compress better together."""
+    """The packages, as they lie in site-packages, in one archive: hundreds of small drawings compress better together. InputError where
+    pip does not bring them."""
+    from groundwork.errors import InputError
+
     pins = dict(line.strip().split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
     with tempfile.TemporaryDirectory() as folder:
         wanted = [f"{name}=={pins[name]}" for name in WHEELS]
         platforms = [argument for name in PLATFORMS for argument in ("--platform", name)]
         pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
-        subprocess.run([*pip, "--python-version", python, "--implementation", "cp", *platforms, "-d", folder, *wanted], check=True)
+        pip += ["--python-version", python, "--implementation", "cp", *platforms, "-d", folder, *wanted]
+        brought = subprocess.run(pip, stderr=subprocess.PIPE, text=True)
+        if brought.returncode:
+            said = (brought.stderr.strip() or f"exit status {brought.returncode}").splitlines()[-1]
+            raise InputError(f"the packages for a card: pip does not bring them ({said}); connect to a network and run this again")
         packages = Path(folder) / "site"
         for wheel in Path(folder).glob("*.whl"):
             with zipfile.ZipFile(wheel) as content:  # glyphs are drawn from SVG: what is ready-made as PNG stays

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from groundwork.answer import at_home
+from groundwork.answer import words_of
 from groundwork.errors import InputError
 from yolo_core.__main__ import main
 
@@ -86,7 +86,7 @@ def test_every_command_answers_so(monkeypatch, tmp_path, raised, status):
 def test_a_home_that_the_shell_left_is_found_and_nothing_else_is_changed(monkeypatch):
     monkeypatch.setenv("HOME", "/home/reader")
     words = ["--out=~/run", "~/data", "--arm", "a~b", "--out", "x/~/y", "--split=train"]
-    assert at_home(words) == ["--out=/home/reader/run", "/home/reader/data", "--arm", "a~b", "--out", "x/~/y", "--split=train"]
+    assert words_of(words) == ["--out=/home/reader/run", "/home/reader/data", "--arm", "a~b", "--out", "x/~/y", "--split=train"]
 
 
 @pytest.mark.parametrize("command", [["data", "check"], ["data", "emoji", "--train", "1", "--val", "1", "--out"], ["data", "voc", "--out"]])

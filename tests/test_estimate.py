@@ -5,6 +5,7 @@ import json
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -122,6 +123,9 @@ def test_an_arm_that_does_not_exist_is_refused(jobs):
 def disk(tmp_path, monkeypatch):
     """An empty data folder on a disk whose room in bytes is set by calling this."""
     monkeypatch.setattr(estimate, "data_folder", lambda profile: tmp_path / profile)
+    monkeypatch.setattr(estimate, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(estimate, "cache_folder", lambda profile: tmp_path / "build/cache")
+    monkeypatch.setattr(committed, "runs_folder", lambda: tmp_path / "build/runs")
 
     def of(room: float) -> Path:
         usage = namedtuple("usage", "total used free")
@@ -158,6 +162,47 @@ def test_a_disk_too_small_is_refused_in_one_sentence_and_what_is_there_counts(di
         announce("rtx2060")
     (data / ".cache").mkdir()
     (data / ".cache/images.npy").write_bytes(b"1")
+    announce("rtx2060")
+
+
+def test_weights_that_are_there_count_and_a_book_of_finished_runs_needs_no_room_for_checkpoints(disk, tmp_path, monkeypatch):
+    (disk(1.0) / "VOCdevkit/VOC2012").mkdir(parents=True)
+    found, runs = estimate.estimate("rtx2060"), [SimpleNamespace(folder=tmp_path / f"run-{i}") for i in range(100)]
+    assert found.trainings < 100
+    monkeypatch.setattr(committed, "finished", lambda profile: runs)
+    made = sum(found.disk[name] for name in ("decoded pictures", "features", "weights"))
+    for run in runs[: found.trainings - 1]:
+        run.folder.mkdir()
+        (run.folder / "weights.safetensors").write_bytes(b"1234")
+    disk(made + found.disk["checkpoints"] - 4 * (found.trainings - 1))
+    announce("rtx2060")
+    disk(made)
+    with pytest.raises(InputError, match="still to be written"):
+        announce("rtx2060")
+    runs[found.trainings].folder.mkdir()
+    (runs[found.trainings].folder / "weights.safetensors").write_bytes(b"1234")
+    announce("rtx2060")
+
+
+def test_each_disk_is_asked_for_what_is_to_lie_on_it_and_its_remedy_helps(disk, tmp_path, monkeypatch):
+    """Data on a disk of their own, full or to be read only, need no room beside what is still to be fetched."""
+    data, found = disk(0), estimate.estimate("rtx2060")
+    fetched = found.disk[PROFILES["rtx2060"].data[0]]
+    rest = sum(found.disk.values()) - fetched
+    (tmp_path / "build").mkdir()
+    stat = estimate.os.stat
+    numbered = SimpleNamespace(stat=lambda path: SimpleNamespace(st_dev="build" in path.parts) if isinstance(path, Path) else stat(path))
+    monkeypatch.setattr(estimate, "os", numbered)
+    rooms = {}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=rooms["build" in path.parts]))
+    for rooms[True], rooms[False], said in (
+        (rest, fetched - 1, rf"{data}: 4.0 GB .* name a folder for the data \(YOLO_DATA_RTX2060\) on a larger disk"),
+        (rest - 1, fetched, f"{tmp_path / 'build'}: .* work in a checkout on a larger disk"),
+    ):
+        with pytest.raises(InputError, match=said):
+            announce("rtx2060")
+    rooms[True], rooms[False] = rest, 0
+    (data / "VOCdevkit/VOC2012").mkdir(parents=True)
     announce("rtx2060")
 
 

@@ -173,8 +173,9 @@ def test_a_build_shows_the_picture_that_it_has_drawn_itself(tmp_path):
     assert (tmp_path / "src/book/_static/forest-narrow.svg").read_bytes() == (forest.FOLDER / "forest-narrow.svg").read_bytes()
 
 
-def test_an_earlier_picture_is_drawn_anew_and_all_else_of_its_name_is_kept(tmp_path, capsys):
+def test_an_earlier_picture_is_drawn_anew_and_all_else_of_its_name_is_kept(tmp_path, monkeypatch, capsys):
     """A file of the user's, a link to one, a link to nothing, a folder, and a linked earlier picture: nothing is written at all."""
+    monkeypatch.setattr(committed, "findings", lambda profile: [replace(OPEN, data=profile)])
     (tmp_path / "mine.svg").write_text("<svg><title>The register</title>mine</svg>")
     write(tmp_path, [HOLDS])
     earlier = (tmp_path / "forest.svg").read_bytes()
@@ -198,7 +199,8 @@ def test_an_earlier_picture_is_drawn_anew_and_all_else_of_its_name_is_kept(tmp_p
     assert main(["forest", "--out", str(tmp_path)]) == 0 and wide.read_bytes() != earlier
 
 
-def test_a_picture_without_room_leaves_the_earlier_ones_and_names_its_folder(tmp_path, capsys):
+def test_a_picture_without_room_leaves_the_earlier_ones_and_names_its_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(committed, "findings", lambda profile: [replace(OPEN, data=profile)])
     write(tmp_path, [HOLDS])
     before = contents(tmp_path)
     assert f"{tmp_path}: cannot be written" in refused(capsys, ["forest", "--out", tmp_path])

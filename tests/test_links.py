@@ -8,7 +8,7 @@ import pytest
 from book.press.links import addresses, check
 from groundwork.errors import InputError
 
-STATUS = {"/there": 200, "/gone": 404, "/robots": 403, "/broken": 500}
+STATUS = {"/there": 200, "/gone": 404, "/robots": 403, "/broken": 500, "/Gr%C3%B6%C3%9Fe": 200}
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from groundwork.errors import InputError
+from groundwork.files import endless
 
 DRAWN = "emojivoc.json"  # lies in a tree of scenes drawn by this project, one independently of another
 CLASSES: tuple[str, ...] = (
@@ -120,6 +121,8 @@ def _tensors(objects: Iterable[tuple[list[float], int, bool]]) -> tuple[Tensor, 
 def _parse(path: Path, content: bytes | None) -> Element:
     """The root of the document, which must be `annotation`. Walked with find, never by recursion: depth is harmless."""
     restore = "restore the file from its source, or take its id out of the split files"
+    if content is None and endless(path):
+        raise InputError(f"{path}: expected an annotation's file, found a pipe or a device; {restore}.")
     try:
         root = SafeTree.parse(path if content is None else BytesIO(content)).getroot()
     except DefusedXmlException:  # a ValueError too, so it comes first

@@ -104,7 +104,7 @@ def make(out: Path | str, archives: Path | str | None = None, progress: bool = T
 
 def _gather(folders: list[Path], progress: bool) -> dict[str, Path]:
     """The archives as files, fetched where no folder has them. Those that lie there are checked first, before hours go by."""
-    places = {origin: next((f for f in folders if (f / a.name).exists()), folders[0]) for origin, a in ARCHIVES.items()}
+    places = {origin: next((f for f in folders if os.path.lexists(f / a.name)), folders[0]) for origin, a in ARCHIVES.items()}
     missing = {origin: ARCHIVES[origin].missing(folder) for origin, folder in places.items()}
     if progress:
         number, gigabytes = sum(size > 0 for size in missing.values()), sum(missing.values()) / 1e9

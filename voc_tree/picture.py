@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from groundwork.errors import InputError
+from groundwork.files import endless
 
 # Rasters only: Pillow also knows formats that call outside programs (EPS) or hold no pixels at all.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
@@ -41,6 +42,8 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
     """
     path = Path(path)
     restore = "replace it by a sound copy, or leave it out"
+    if content is None and endless(path):
+        raise InputError(f"{path}: expected a picture's file, found a pipe or a device; {restore}.")
     try:
         with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
             kind, (width, height) = image.format, image.size

@@ -14,6 +14,7 @@ from torchvision.datasets import VisionDataset, VOCDetection
 from tqdm import tqdm
 
 from groundwork.errors import InputError
+from groundwork.files import endless
 from voc_tree.annotation import Annotation, read_annotation, scan
 from voc_tree.picture import decode
 
@@ -103,6 +104,8 @@ def read_ids(file: Path | str) -> list[str]:
 
 def _scan_ids(file: Path) -> tuple[list[str], list[str]]:
     """The usable ids of a split file, each once, and one sentence a fault."""
+    if endless(file):
+        return [], [f"{file}: expected a file, found a pipe or a device; move it away, and write one image id a line."]
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:

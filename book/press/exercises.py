@@ -62,7 +62,9 @@ class Grade:
 
 def names(folder: Path = FOLDER) -> list[str]:
     """The exercises of a folder, by name. InputError where there is none."""
-    found = sorted(file.stem for file in folder.glob("*.py"))
+    found = sorted(
+        file.stem for file in folder.glob("*.py") if not file.name.startswith(".")
+    )  # editors and systems keep .#iou.py and ._iou.py
     if not found:
         raise InputError(f"{folder}: expected exercises, NAME.py, and there are none; run from a checkout of the project.")
     return found

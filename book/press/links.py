@@ -6,8 +6,10 @@ Inside: `addresses`, `check`.
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from groundwork.errors import InputError
@@ -22,7 +24,9 @@ REFUSES_ROBOTS = (401, 403, 405, 429)  # there, but not for a program
 def addresses(root: Path = ROOT) -> dict[str, list[str]]:
     """Every address in the prose and the bibliography, with the files that name it."""
     found: dict[str, list[str]] = {}
-    for file in sorted(file for pattern in WHERE for file in root.glob(pattern)):
+    for file in sorted(
+        file for pattern in WHERE for file in root.glob(pattern) if not file.name.startswith(".")
+    ):  # editors' and systems' own
         for match in ADDRESS.finditer(file.read_text(encoding="utf-8")):
             files = found.setdefault(match[0].rstrip(".,;:"), [])
             if (name := file.relative_to(root).as_posix()) not in files:
@@ -43,9 +47,10 @@ def check(asked: Iterable[str], timeout: float = 20.0) -> Iterator[tuple[str, st
 def _fault(address: str, timeout: float) -> str:
     """What is wrong with an address; nothing for one that answers, or that turns programs away."""
     try:
-        with urlopen(Request(address, headers=AGENT), timeout=timeout):
+        plain = quote(address, safe="".join(map(chr, range(33, 127))))  # letters beyond ASCII, as a browser asks for them
+        with urlopen(Request(plain, headers=AGENT), timeout=timeout):
             return ""
     except HTTPError as error:
         return "" if error.code in REFUSES_ROBOTS else f"status {error.code}"
-    except (URLError, TimeoutError, OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
         return f"no answer ({error})"

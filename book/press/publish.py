@@ -9,13 +9,14 @@ A step whose inputs have not changed is passed over; a step that fails leaves th
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from importlib.metadata import files as files_of
 from importlib.util import find_spec
@@ -55,8 +56,9 @@ def main(profile: str = "pocket", reading: bool = False) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     seconds = time.monotonic() - started
-    _leave(folder, seconds, before)
     print(f"{index}\n{clock(seconds)}")
+    with suppress(OSError):  # a note for bench.py alone
+        _leave(folder, seconds, before)
     return 0
 
 
@@ -118,13 +120,12 @@ def conclude(profile: str, reading: bool = False) -> dict[str, dict]:
 
 def hostile(root: Path = ROOT) -> dict[str, str]:
     """How much hostile input the tests hold, as their corpus counts itself: `table`, `total`, `refused`. PublishError if it is gone."""
-    command = [sys.executable, "-m", "hostile"]
+    tests = root / "tests"
+    found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(tests), os.environ.get("PYTHONPATH")]))}  # PYTHONSAFEPATH too
     try:
-        return json.loads(subprocess.run(command, cwd=root / "tests", capture_output=True, text=True, check=True).stdout)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise PublishError(
-            f"{root / 'tests'}: the corpus of hostile input cannot be counted ({error}); build from a whole checkout."
-        ) from error
+        return json.loads(subprocess.run([sys.executable, "-m", "hostile"], env=found, capture_output=True, text=True, check=True).stdout)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        raise PublishError(f"{tests}: the corpus of hostile input cannot be counted ({error}); build from a whole checkout.") from error
 
 
 def build(
@@ -149,6 +150,11 @@ def build(
         from yolo_core.experiments import profile_of
 
         profile_of(profile)
+    for made in (out / "src", out / "html"):
+        if made.is_symlink():  # a build replaces what it has made, and what a link leads to it has not
+            raise InputError(
+                f"{made}: expected a folder of this build's, found a link; remove the link, and copy the pages once they are built"
+            )
     with alone(out, busy=f"{out}: another build is at work there; this one waits for it"):
         record = execute(notebooks, profile, out, prepare, root, reading)
         _conclude(profile, record, out, root, conclude, reading)
@@ -179,8 +185,16 @@ def pages(root: Path = ROOT) -> list[str]:
     toc = root / "_toc.yml"
     if not toc.exists():
         raise InputError(f"{toc}: expected the book's table of contents, and it is not there; run from a checkout of the project.")
+    try:
+        listed = list(_entries(yaml.safe_load(toc.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        where = getattr(error, "problem_mark", None)  # its own words take three lines
+        said = f"line {where.line + 1}: {error.problem}" if where else str(error)
+        raise InputError(
+            f"{toc}: the table of contents cannot be read ({said}); mend it, or take it back: git checkout _toc.yml"
+        ) from error
     found = []
-    for entry in _entries(yaml.safe_load(toc.read_text(encoding="utf-8"))):
+    for entry in listed:
         file = next((f"{entry}{suffix}" for suffix in (".md", ".ipynb", "") if (root / f"{entry}{suffix}").is_file()), None)
         if file is None:
             raise InputError(f"{toc}: {entry} is listed, and there is neither {entry}.md nor {entry}.ipynb; add it or take it out.")
@@ -201,7 +215,8 @@ def _entries(node: object) -> Iterator[str]:
 def _stage(notebooks: list[str], out: Path, root: Path) -> None:
     """Lay out `out/src` anew: sources, executed notebooks, numbers.json, and the two scripts that pages load."""
     source = out / "src"
-    shutil.rmtree(source, ignore_errors=True)
+    if source.exists():
+        shutil.rmtree(source)
     source.mkdir()
     for name in STAGED:
         if (root / name).is_dir():

@@ -8,16 +8,19 @@ What takes minutes in all is left out: decoding the pictures, the probes, the pa
 """
 
 import math
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from groundwork.checkpoint import KEPT
 from groundwork.errors import InputError
-from groundwork.paths import cache_folder, data_folder
+from groundwork.paths import BUILD, cache_folder, data_folder
 from trial.planner.cost import MACHINES, Assumed, Machine, count, in_words, spread, step
 from trial.planner.memory import GIB, predict
+from trial.register import committed
 from voc_tree.photographs import ARCHIVES
 from voc_tree.tree import BASE
 from yolo_core.experiments import PROFILES, resolve
@@ -110,7 +113,7 @@ def run_seconds(assumed: Assumed, config: RunConfig, train_images: int, val_imag
 def announce(profile: str) -> None:
     """Print what a profile on photographs will take, before anything starts; one that draws its own pictures is done in minutes.
 
-    InputError where the disk has less room than what is still to be written.
+    InputError where a disk has less room than what is still to be written to it: data may lie on another one than what is made of them.
     """
     chosen = PROFILES.get(profile)
     if chosen is None or chosen.train_images is not None:
@@ -118,17 +121,25 @@ def announce(profile: str) -> None:
     found = estimate(profile)
     print(found.told(), flush=True)
     of = chosen.on or profile
-    data = data_folder(of)
-    caches = (data / ".cache", cache_folder(of))
-    there = sum(file.stat().st_size for cache in caches for file in cache.rglob("*") if file.is_file())
-    if (data / BASE).is_dir():
-        there += found.disk[chosen.data[0]]
-    room = shutil.disk_usage(_existing(data)).free
-    if (missing := sum(found.disk.values()) - there) > room:
-        raise InputError(
-            f"{data}: {missing / GB:.1f} GB are still to be written and the disk has {room / GB:.1f} GB free; "
-            "free some space, or work in a checkout on a larger disk"
-        )
+    data, wanted = data_folder(of), dict(found.disk)
+    fetched = wanted.pop(chosen.data[0])
+    ready = [run.folder / "weights.safetensors" for run in committed.finished(profile)]
+    ready = [file for file in ready if file.is_file()]
+    if len(ready) >= found.trainings:
+        del wanted["checkpoints"]
+    caches = [file for cache in (data / ".cache", cache_folder(of)) for file in cache.rglob("*") if file.is_file()]
+    missing = {BUILD: sum(wanted.values()) - sum(file.stat().st_size for file in [*caches, *ready])}
+    if not (data / BASE).is_dir():
+        missing[data] = fetched
+    for _, places in groupby(missing, key=lambda place: os.stat(_existing(place)).st_dev):
+        place, *others = places
+        room, lacking = shutil.disk_usage(_existing(place)).free, sum(missing[one] for one in (place, *others))
+        if lacking > room:
+            other = "work in a checkout" if place is BUILD else f"name a folder for the data (YOLO_DATA_{of.upper()})"
+            raise InputError(
+                f"{place}: {lacking / GB:.1f} GB are still to be written and the disk has {room / GB:.1f} GB free; "
+                f"free some space, or {other} on a larger disk"
+            )
 
 
 def table(profile: str, rows: Mapping[str, tuple[str, str]], machine: Machine = MACHINES["RTX 2060"]) -> str:

@@ -82,7 +82,7 @@ def read_run(folder: Path | str) -> Run:
     """The run in a folder. InputError if there is none, or none that this version can read."""
     folder = Path(folder)
     path = folder / "record.json"
-    if not path.exists():
+    if not path.is_file():
         raise InputError(f"{folder}: not a finished run (no record.json); name the --out of a training that has ended")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
