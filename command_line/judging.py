@@ -158,8 +158,10 @@ class Established:
         keys = {"detector", "metrics"}
         out = _a_file(self.out or established.place(self.profile), keys)
         record = established.train_fcos(self.profile, self.seed)
-        _keep(out, keys, lambda place: write_json(place, record))  # before it is told: who listens may have gone
-        print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
+        try:  # kept before it is told, since who listens may have gone, and told though it cannot be kept
+            _keep(out, keys, lambda place: write_json(place, record))
+        finally:
+            print(f"{out}: mAP@.5 {record['metrics']['map']:.4f}, on training scenes {record['train_split']['map']:.4f}")
         return 0
 
 

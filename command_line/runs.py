@@ -107,7 +107,7 @@ class Train:
             splits = experiments.load_data(self.data, config.image_size, self.cache)
             self._enough(config, len(splits[0]))
             run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
-        if "WORLD_SIZE" not in os.environ or os.environ.get("RANK") == "0":  # of torchrun's processes the first speaks
+        if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             where = self.out if run.folder == out else run.folder  # beside it, where something has come to lie there meanwhile
             print(f"{where}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")

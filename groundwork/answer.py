@@ -63,17 +63,23 @@ class _Heedless:
 
 def words_of(line: Sequence[str] | None) -> list[str]:
     """The words of a command line, this process's own for None, to be read by tyro: `~` in them is the home folder where the shell has left
-    it, in --option=~/place and in quotes. InputError where one is empty, and where the current folder is gone."""
+    it, in --option=~/place and in quotes. InputError where one is empty or None, where an option comes twice, and where the current folder
+    is gone."""
     try:
         Path.cwd()
     except FileNotFoundError:
         raise InputError("the current folder has been removed; go to another one and run this again") from None
     words = sys.argv[1:] if line is None else line
+    options = [word.partition("=")[0] for word in words if re.match(r"--\w", word)]
+    if twice := [option for option in options if options.count(option) > 1]:
+        raise InputError(f"{twice[0]}: given twice, and the first would be dropped; give it once")
     for option, word in pairwise(["", *words]):
         if not word or re.fullmatch(r"--[\w-]+=", word):  # as a shell leaves it where a variable is not set
             raise InputError(
                 f"{word.strip('=') or option}: expected something after it, and there is nothing; name it, or leave the option out"
             )
+        if option.startswith("--") and word == "None" or re.fullmatch(r"--[\w-]+=None", word):  # tyro takes it for no value given
+            raise InputError(f"{word.partition('=')[0] if '=' in word else option}: None is no value; leave the option out for its default")
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)
     return [re.sub(r"^(--[\w-]+=)?(~.*)", lambda found: (found[1] or "") + os.path.expanduser(found[2]), word) for word in words]

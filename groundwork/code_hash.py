@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up: a package imports those before it and none after.
@@ -78,7 +78,9 @@ def code_cells(notebook: Path) -> list[str]:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{notebook}: expected a notebook (JSON with cells), and it cannot be read: {error}.") from error
+        raise unreadable(notebook, error) or InputError(
+            f"{notebook}: expected a notebook (JSON with cells), and it cannot be read: {error}."
+        ) from error
 
 
 def _without_magics(cell: str) -> str:

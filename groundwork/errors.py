@@ -1,7 +1,7 @@
 """The one exception that speaks to the reader.
 
-Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say), `may_be_whole` (a file that
-was not read).
+Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say), `may_be_whole` and
+`unreadable` (a file that was not read).
 """
 
 import errno
@@ -37,6 +37,13 @@ def writing(out: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says
         said = getattr(error, "strerror", None) or error
         raise InputError(f"{out}: cannot be written ({said}); free some space, or name a place that can be written to") from error
+
+
+def unreadable(path: Path, error: Exception) -> InputError | None:
+    """What is said of a file that this process may not read, and that may be sound; None for another fault."""
+    if not isinstance(error, PermissionError):
+        return None
+    return InputError(f"{path}: cannot be read ({error.strerror}); ask its owner for the right")
 
 
 def may_be_whole(error: Exception) -> bool:

@@ -11,11 +11,15 @@ import sys
 from groundwork.errors import InputError
 
 _hidden = sys.modules.setdefault("torchmetrics", None) is None  # Python then says that there is none
+# Fabric takes these for numbers as it is imported, whoever has set them, and ends in a traceback where they are none.
+_ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+_odd = {name: os.environ.pop(name) for name in _ranks if not os.environ.get(name, "0").isdecimal()}
 try:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins import MixedPrecision, Precision
     from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 finally:
+    os.environ.update(_odd)
     if _hidden:
         del sys.modules["torchmetrics"]
 

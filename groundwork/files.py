@@ -1,8 +1,8 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`endless`, `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `elsewhere` (a result whose
-place is refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was made).
+`endless`, `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `scratch`, `elsewhere` (a
+result whose place is refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was made).
 """
 
 import hashlib
@@ -208,13 +208,45 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
                 for lying in (out / entry.name for entry in entries if os.path.lexists(out / entry.name)):  # all, before the first moves
                     if lying.is_dir() or not replaces(lying):
                         raise InputError(f"{lying}: already there, and is not written over; move it away, or name another folder")
-                for entry in entries:
-                    os.replace(entry, out / entry.name)
+                _all_or_none(entries, out, folder / ".before")
             else:
                 shared(folder)
                 os.replace(folder, out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch(folder: Path, prefix: str) -> Iterator[Path]:
+    """A new folder inside another, made where it is missing, for what is being written; it goes at the end, and where the process is told
+    to end or its terminal is closed."""
+    with ExitStack() as around:
+        around.enter_context(filling(folder))
+        made = Path(around.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)))
+        around.enter_context(_swept_by_a_signal(made, around))
+        yield made
+
+
+def _all_or_none(entries: list[Path], out: Path, before: Path) -> None:
+    """Move files into a folder, in the place of earlier ones, kept in the folder `before`: where one cannot be moved, all is as it was."""
+    before.mkdir()
+    for name in (entry.name for entry in entries if os.path.lexists(out / entry.name)):
+        try:
+            os.link(out / name, before / name, follow_symlinks=False)
+        except OSError:  # a disk that knows no second names
+            if (out / name).is_file():
+                shutil.copy2(out / name, before / name, follow_symlinks=False)
+    moved: list[Path] = []
+    try:
+        for entry in entries:
+            os.replace(entry, out / entry.name)
+            moved.append(entry)
+    except OSError:
+        for entry in moved:
+            earlier = before / entry.name
+            with suppress(OSError):
+                os.replace(earlier, out / entry.name) if os.path.lexists(earlier) else os.replace(out / entry.name, entry)
+        raise
 
 
 @contextmanager
@@ -277,5 +309,8 @@ def in_utf8(path: Path) -> Path:
     try:
         str(path).encode()
     except UnicodeEncodeError:
+        with suppress(UnicodeDecodeError):
+            name = os.fsencode(path).decode("utf-8")  # it is; the locale is not
+            raise InputError(f"{name}: the locale reads no such path; set PYTHONUTF8=1, or a locale of UTF-8") from None
         raise InputError(f"{path}: expected a path in UTF-8, which weights and tables need; rename it, or name another place") from None
     return path

@@ -20,7 +20,7 @@ from defusedxml import ElementTree as SafeTree  # never plain expat: annotations
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.files import endless
 
 DRAWN = "emojivoc.json"  # lies in a tree of scenes drawn by this project, one independently of another
@@ -128,7 +128,7 @@ def _parse(path: Path, content: bytes | None) -> Element:
     except DefusedXmlException:  # a ValueError too, so it comes first
         raise InputError(f"{path}: declares XML entities, which no VOC annotation needs and attacks use; remove the DOCTYPE.") from None
     except OSError as error:
-        raise InputError(f"{path}: the annotation cannot be read ({error.strerror}); {restore}.") from error
+        raise unreadable(path, error) or InputError(f"{path}: the annotation cannot be read ({error.strerror}); {restore}.") from error
     except (ParseError, ValueError, LookupError) as error:  # the last two: encodings unknown to Python or to expat
         raise InputError(f"{path}: expected well-formed XML, got an error ({error}); {restore}.") from error
     if root.tag != "annotation":

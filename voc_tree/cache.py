@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from groundwork.errors import InputError, may_be_whole
-from groundwork.files import filling, in_utf8, shared
+from groundwork.files import in_utf8, scratch, shared
 from voc_tree.annotation import Annotation, read_annotation
 from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
@@ -128,9 +127,9 @@ def _write(
 ) -> None:
     """Write the cache beside its place and move it there whole: a reader sees all of it or none. `rest` gives the table of targets and
     what meta.json says besides, once the last picture is written."""
-    with filling(place.parent), tempfile.TemporaryDirectory(prefix=SCRATCH, dir=place.parent) as scratch:
+    with scratch(place.parent, SCRATCH) as folder:
         _sweep(place.parent)
-        whole = Path(scratch) / "cache"
+        whole = folder / "cache"
         whole.mkdir()
         with open(whole / "images.npy", "wb") as out:  # plain writes: a full disk is an error here, a crash in a map
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), 3, size, size)}

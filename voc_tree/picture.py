@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.files import endless
 
 # Rasters only: Pillow also knows formats that call outside programs (EPS) or hold no pixels at all.
@@ -43,7 +43,11 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
     path = Path(path)
     restore = "replace it by a sound copy, or leave it out"
     if content is None and endless(path):
-        raise InputError(f"{path}: expected a picture's file, found a pipe or a device; {restore}.")
+        raise InputError(
+            f"{path}: expected a picture's file, found a pipe or a device; save what comes from it as a file, or leave it out."
+        )
+    if content is None and path.is_dir():
+        raise InputError(f"{path}: the picture cannot be decoded, it is a folder; name the files in it.")
     try:
         with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
             kind, (width, height) = image.format, image.size
@@ -73,7 +77,7 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
             f"{path}: expected a picture, got {what}; convert it to PNG (what is read is {', '.join(FORMATS)}), or {restore}."
         ) from None
     except Exception as error:  # decoders fed hostile bytes raise anything: OSError, SyntaxError, struct.error, ...
-        raise InputError(f"{path}: the picture cannot be decoded ({error}); {restore}.") from error
+        raise unreadable(path, error) or InputError(f"{path}: the picture cannot be decoded ({error}); {restore}.") from error
 
 
 def _turned(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset, VOCDetection
 from tqdm import tqdm
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.files import endless
 from voc_tree.annotation import Annotation, read_annotation, scan
 from voc_tree.picture import decode
@@ -109,6 +109,8 @@ def _scan_ids(file: Path) -> tuple[list[str], list[str]]:
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
+        if refused := unreadable(file, error):
+            return [], [str(refused)]
         return [], [f"{file}: the split cannot be read ({error}); write it as UTF-8 text, one image id a line."]
     faults, ids = [], {}
     for number, line in enumerate(lines, start=1):

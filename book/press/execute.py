@@ -21,7 +21,7 @@ from book.press.side_by_side import side_by_side
 from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
 from groundwork.environment import versions
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.paths import ROOT
 from groundwork.strict_json import write_json
 
@@ -119,7 +119,9 @@ def _cells(notebook: Path) -> list[list[str]]:
     try:
         return [[cell["cell_type"], "".join(cell["source"])] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{notebook}: expected a notebook, got something else ({error}); mend it, or take it out of _toc.yml") from error
+        raise unreadable(notebook, error) or InputError(
+            f"{notebook}: expected a notebook, got something else ({error}); mend it, or take it out of _toc.yml"
+        ) from error
 
 
 def data_key(profile: str, root: Path = ROOT) -> str:

@@ -116,6 +116,8 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
     try:
         answered = code_cells(answer)
     except InputError as error:
+        if isinstance(error.__cause__, PermissionError):  # what was not read has no grade
+            raise
         return Grade(name, "wrong", str(error))
     try:
         with tempfile.TemporaryDirectory() as scratch:  # for IPython's own files, in the place of the reader's
@@ -251,7 +253,9 @@ def _run(cells: Sequence[str], scratch: str) -> dict[str, object]:
 
 def grade_all(answers: Path, folder: Path = FOLDER) -> list[Grade]:
     """A grade for each exercise, from the notebooks in `answers`. InputError for a folder without any."""
-    if not any(answers.glob("*.ipynb")):
+    if os.path.lexists(answers) and not answers.is_dir():
+        raise InputError(f"{answers}: expected the folder of the exercises' notebooks, and it is none; name another --out")
+    if not answers.is_dir() or not any(file.suffix == ".ipynb" for file in answers.iterdir()):
         how = f"python -m yolo_core exercises --out {shlex.quote(str(answers))}"
         raise InputError(f"{answers}: expected the notebooks of the exercises, and there are none; write them with: {how}")
     return [grade(name, answers / f"{name}.ipynb", folder) for name in names(folder)]

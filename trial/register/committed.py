@@ -50,8 +50,14 @@ def foreign(profile: str, records: Path | None = None) -> dict[str, str]:
 
 
 def _sorted(profile: str, records: Path | None) -> tuple[list[Run], dict[str, str]]:
-    runs = [read_run(path.parent) for path in sorted(records_folder(profile, records).glob("*/record.json"))]
+    runs = [read_run(folder) for folder in _with_records(records_folder(profile, records))]
     return _sifted(runs, profile, lambda seen: Counter(seen).most_common(1)[0][0], "of other pictures")
+
+
+def _with_records(folder: Path, prefix: str = "") -> list[Path]:
+    """The folders of runs in a folder, by name. PermissionError where they cannot be listed, of which glob says nothing."""
+    lying = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [run for run in lying if run.name.startswith(prefix) and (run / "record.json").exists()]
 
 
 def _sifted(runs: list[Run], profile: str, wanted: Callable[[list[Splits]], Splits], other: str) -> tuple[list[Run], dict[str, str]]:
@@ -117,7 +123,7 @@ def set_aside(profile: str) -> dict[str, str]:
 def _trained(profile: str) -> tuple[list[Run], dict[str, str]]:
     experiments.profile_of(profile)
     code = experiments.training_code()
-    files = sorted(runs_folder().glob(f"{profile}-*/record.json"), key=lambda file: (file.stat().st_mtime_ns, file))
-    runs = [run for run in (read_run(file.parent) for file in files) if run.record["code"] == code]
+    oldest_first = sorted(_with_records(runs_folder(), f"{profile}-"), key=lambda run: ((run / "record.json").stat().st_mtime_ns, run))
+    runs = [run for run in map(read_run, oldest_first) if run.record["code"] == code]
     ours, why = _sifted(runs, profile, lambda seen: seen[-1], "of other pictures than the newest run")
     return sorted(ours, key=lambda run: run.folder), why

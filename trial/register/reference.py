@@ -113,9 +113,19 @@ def run_all(profile: str, most: int | None = None, workers: int = 1, records: Pa
     with filling(committed.records_folder(profile, records)):  # told now if it cannot be made, and not after the first run
         for process in processes:
             process.start()
-        trained = _work(*options, speaks=True)
+        try:
+            trained = _work(*options, speaks=True)
+        except BaseException:
+            for process in processes:  # they would go on alone, for hours
+                process.terminate()
+            raise
         for process in processes:
             process.join()
+    if ended := [process.exitcode for process in processes if process.exitcode]:
+        raise InputError(
+            f"a process that trained beside this one ended with status {ended[0]} (was there too little memory?); the same command goes on "
+            f"with what is missing, after {trained} runs by this process"
+        )
     return trained
 
 

@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundwork.errors import InputError
-from groundwork.files import in_utf8
+from groundwork.errors import InputError, unreadable
+from groundwork.files import endless, in_utf8
 from groundwork.strict_json import nan_for_null
 from yolo_core.training.config import RunConfig, config_from_dict
 
@@ -59,7 +59,7 @@ class Run:
         try:
             table = pd.read_parquet(path)
         except Exception as error:  # a torn file can fail anywhere in pyarrow, and in many lines
-            raise InputError(f"{path}: not a table ({' '.join(str(error).split())[:200]}); {AGAIN}") from error
+            raise unreadable(path, error) or InputError(f"{path}: not a table ({' '.join(str(error).split())[:200]}); {AGAIN}") from error
         if lacking := COLUMNS.get(name, set()) - set(table.columns):
             raise InputError(f"{path}: the table has no column {min(lacking)!r}; {AGAIN}")
         return table
@@ -72,22 +72,20 @@ class Run:
         try:
             with open(path, "rb"):  # of one that may not be read, safetensors says that it is not there
                 return load_file(path)
-        except PermissionError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); ask its owner for the right") from error
         except Exception as error:  # safetensors raises its own kinds for a torn file
-            raise InputError(f"{path}: weights are missing or cannot be read ({error}); {AGAIN}") from error
+            raise unreadable(path, error) or InputError(f"{path}: weights are missing or cannot be read ({error}); {AGAIN}") from error
 
 
 def read_run(folder: Path | str) -> Run:
     """The run in a folder. InputError if there is none, or none that this version can read."""
     folder = Path(folder)
     path = folder / "record.json"
-    if not path.is_file():
+    if not path.exists() or endless(path):
         raise InputError(f"{folder}: not a finished run (no record.json); name the --out of a training that has ended")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # missing, not UTF-8, not JSON, or nested too deeply
-        raise InputError(f"{path}: not a record ({error}); {AGAIN}") from error
+        raise unreadable(path, error) or InputError(f"{path}: not a record ({error}); {AGAIN}") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__
         raise InputError(f"{path}: record of schema {str(found)[:40]}, this version reads {SCHEMA}; {AGAIN}")

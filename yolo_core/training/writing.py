@@ -37,7 +37,8 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
 
     What lies there is replaced if it is a run of the same key and lengths alone; else the run gets another name, with a warning.
     """
-    folder = folder if _same(folder, record) else _free(folder)
+    ours = {"record.json", "weights.safetensors", *(f"{name}.parquet" for name in tables)}
+    folder = folder if _same(folder, record, ours) else _free(folder)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -55,13 +56,15 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
     return Run(folder, {"schema": SCHEMA, **record})
 
 
-def _same(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether a folder holds a sound run of the record's key, after as many steps, its start's too, and nothing else."""
+def _same(folder: Path, record: dict[str, Any], ours: set[str]) -> bool:
+    """Whether a folder holds a sound run of the record's key, after as many steps, its start's too, and nothing else but tables that an
+    observer of another version wrote: before the record, which is the last."""
     try:
-        if any(path.suffix != ".parquet" and path.name not in ("record.json", "weights.safetensors") for path in folder.glob("*")):
-            return False
+        for path in (path for path in folder.glob("*") if path.name not in ours):
+            if path.suffix != ".parquet" or path.stat().st_mtime_ns > (folder / "record.json").stat().st_mtime_ns:
+                return False
         return all(read_run(folder).record.get(name) == record.get(name) for name in ("key", "steps", "data"))
-    except InputError:
+    except (InputError, FileNotFoundError):
         return False
 
 
