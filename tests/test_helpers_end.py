@@ -41,13 +41,13 @@ else:
     reference._work = at_work
     reference.experiments.prepare_data = lambda profile: None
     def call():
-        sys.exit(main(["reference", "--profile", "smoke", "--workers", "3", "--records", sys.argv[2]]))
+        sys.exit(main(["reference", "--profile", "smoke", "--workers", "2", "--records", sys.argv[2]]))
 if __name__ == "__main__":
     call()
 """
 
 
-HELPERS = {"data emoji": 2, "book": 1, "reference": 2}  # at the least
+HELPERS = {"data emoji": 2, "book": 1, "reference": 1}  # at the least
 
 
 def stopped(tmp_path, command, stop):

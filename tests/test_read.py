@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
+import evidence
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -41,6 +42,7 @@ def read(tmp_path_factory) -> Mapping[str, dict]:
         patch.setenv("YOLO_NUMBERS", str(folder))
         patch.setenv(READ, "1")
         patch.setattr(experiments, "profile_data", lambda *_, **__: splits)
+        patch.setattr(committed, "stored", evidence.stored)
         patch.setattr(experiments, "run", closed)
         patch.setattr(watch, "run", closed)
         patch.setattr("yolo_core.training.train.train", closed)

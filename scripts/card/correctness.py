@@ -144,7 +144,7 @@ def kept(data: VocData) -> dict[str, Any]:
 
 
 def correctness_part(report: Report) -> None:
-    data, few = scenes(report.rehearse), 12 if report.rehearse else 60
+    data, few = scenes(report.rehearse), 6 if report.rehearse else 60
     arms = [("baseline", "conv")] if report.rehearse else [("baseline", "conv"), ("focal", "mse-conv"), ("remedies", "all")]
     changes = PLAIN | {"probe_steps": 0} | ({"width": 0.1} if report.rehearse else {})
     configs = {arm: replace(experiments.resolve(*arm, "smoke"), **changes) for arm in arms}
