@@ -72,12 +72,12 @@ check-exercises: $(READY) ## grade those notebooks: fails if one that is filled 
 KEEP    := MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 
 # Two processes of half the cores each: on two cores half as fast again as one process with two threads.
-reference: $(READY) ## every arm over its seeds, hours; records go to records/$(PROFILE), and it goes on where it was
+reference: $(READY) ## every arm over its seeds, hours; records go to records/, and it goes on where it was
 	@$(KEEP) $(PY) -m yolo_core reference --profile $(call quoted,$(PROFILE)) --workers $(call quoted,$(WORKERS))
 
 # Parts, results and their limits: scripts/on_a_card.py. REHEARSE=1 asks a CPU instead, with tiny numbers.
 card: $(READY) ## on a CUDA card: memory, correctness, speed, the study; LIMIT=560 seconds, most valuable first
-	@$(PY) scripts/on_a_card.py --seconds $(LIMIT) $(if $(filter-out 0 no,$(REHEARSE)),--rehearse)
+	@$(PY) scripts/on_a_card.py --seconds $(LIMIT) $(if $(filter-out 0 no false,$(REHEARSE)),--rehearse)
 
 test: lint unit notebooks pages ## all tests, in the order of their cost
 
@@ -110,8 +110,8 @@ pins: $(READY) ## move to the newest versions the ranges allow and write constra
 
 # By their names: whatever else lies in _build is somebody's, a reference run that is under way for instance.
 BOOKS   := smoke pocket photographs rtx2060 long read
-clean: ## remove pages and caches; trained runs and data stay
-	@rm -rf $(BOOKS:%=_build/%) _build/card
+clean: ## remove pages and caches; trained runs, data and what was packed for a card stay
+	@rm -rf $(BOOKS:%=_build/%)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -70,7 +70,7 @@ def words_of(line: Sequence[str] | None) -> list[str]:
     except FileNotFoundError:
         raise InputError("the current folder has been removed; go to another one and run this again") from None
     words = sys.argv[1:] if line is None else line
-    options = [word.partition("=")[0] for word in words if re.match(r"--\w", word)]
+    options = [re.sub("^--no-", "--", word.partition("=")[0].replace("_", "-")) for word in words if re.match(r"--\w", word)]
     if twice := [option for option in options if options.count(option) > 1]:
         raise InputError(f"{twice[0]}: given twice, and the first would be dropped; give it once")
     for option, word in pairwise(["", *words]):
@@ -79,7 +79,8 @@ def words_of(line: Sequence[str] | None) -> list[str]:
                 f"{word.strip('=') or option}: expected something after it, and there is nothing; name it, or leave the option out"
             )
         if option.startswith("--") and word == "None" or re.fullmatch(r"--[\w-]+=None", word):  # tyro takes it for no value given
-            raise InputError(f"{word.partition('=')[0] if '=' in word else option}: None is no value; leave the option out for its default")
+            named = word.partition("=")[0] if "=" in word else option
+            raise InputError(f"{named}: None is no value; leave the option out, or write ./None for a file of that name")
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)
     return [re.sub(r"^(--[\w-]+=)?(~.*)", lambda found: (found[1] or "") + os.path.expanduser(found[2]), word) for word in words]

@@ -233,8 +233,10 @@ def _all_or_none(entries: list[Path], out: Path, before: Path) -> None:
     for name in (entry.name for entry in entries if os.path.lexists(out / entry.name)):
         try:
             os.link(out / name, before / name, follow_symlinks=False)
-        except OSError:  # a disk that knows no second names
-            if (out / name).is_file():
+        except (
+            OSError
+        ):  # a disk that knows no second names, or a file of another user's: then perhaps there is no way back, and no harm yet
+            with suppress(OSError):
                 shutil.copy2(out / name, before / name, follow_symlinks=False)
     moved: list[Path] = []
     try:

@@ -123,7 +123,7 @@ def test_an_arm_that_does_not_exist_is_refused(jobs):
 def disk(tmp_path, monkeypatch):
     """An empty data folder on a disk whose room in bytes is set by calling this."""
     monkeypatch.setattr(estimate, "data_folder", lambda profile: tmp_path / profile)
-    monkeypatch.setattr(estimate, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(estimate, "BUILD", tmp_path)
     monkeypatch.setattr(estimate, "cache_folder", lambda profile: tmp_path / "build/cache")
     monkeypatch.setattr(committed, "runs_folder", lambda: tmp_path / "build/runs")
 
@@ -190,6 +190,9 @@ def test_each_disk_is_asked_for_what_is_to_lie_on_it_and_its_remedy_helps(disk, 
     fetched = found.disk[PROFILES["rtx2060"].data[0]]
     rest = sum(found.disk.values()) - fetched
     (tmp_path / "build").mkdir()
+    monkeypatch.setattr(estimate, "BUILD", tmp_path / "build")
+    (data / ".cache").mkdir(parents=True)
+    (data / ".cache/images.npy").write_bytes(b"of another program: the book keeps its own, in its build")
     stat = estimate.os.stat
     numbered = SimpleNamespace(stat=lambda path: SimpleNamespace(st_dev="build" in path.parts) if isinstance(path, Path) else stat(path))
     monkeypatch.setattr(estimate, "os", numbered)

@@ -77,7 +77,9 @@ def test_a_plan_looks_no_further_than_the_first_micro_batch_that_does_not_fit_an
 
 
 def test_a_budget_below_the_weights_and_their_state_is_refused_with_what_would_help():
-    with pytest.raises(InputError, match=r"--vram-gib 0.1: weights, gradients and optimiser state alone take .* compressed or the conv"):
+    with pytest.raises(
+        InputError, match=r"--vram-gib 0.1: weights, gradients and optimiser state alone take .* use the convolutional head"
+    ):
         plan(RESNET, 0.1)
 
 

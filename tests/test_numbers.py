@@ -16,7 +16,7 @@ def test_published_numbers_are_whole_files_in_the_folder_of_the_process(tmp_path
     assert [f.name for f in file.parent.iterdir()] == ["baseline.json"]
     monkeypatch.delenv("YOLO_NUMBERS")
     monkeypatch.setenv("YOLO_PROFILE", "smoke")
-    assert numbers.folder().parts[-3:] == ("_build", "smoke", "numbers")
+    assert numbers.folder().parts[-3:] == ("_build", "smoke", "by-hand"), "a build would read them as its own"
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,22 @@ def test_published_numbers_are_whole_files_in_the_folder_of_the_process(tmp_path
         ({"held": True}, "expected a string"),
         ({"arms": {"focal-detached": "1"}}, r"baseline\.arms\.focal-detached"),
         ({"items": "1"}, "a page can write after a dot"),
+        ({"arms": {"with 0.5": "1"}}, "a page can write after a dot"),
+        ({"true": "1"}, "a page can write after a dot"),
     ],
 )
 def test_a_number_that_a_page_could_not_print_is_refused(tmp_path, monkeypatch, values, said):
     monkeypatch.setenv("YOLO_NUMBERS", str(tmp_path))
     with pytest.raises(InputError, match=said):
         numbers.publish("baseline", **values)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["study.two", "../up", "", "none"])
+def test_a_group_of_a_name_that_a_page_could_not_write_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("YOLO_NUMBERS", str(tmp_path / "numbers"))
+    with pytest.raises(InputError, match="expected a name that a page can write"):
+        numbers.publish(name, map="1")
     assert list(tmp_path.iterdir()) == []
 
 

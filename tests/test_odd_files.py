@@ -10,15 +10,17 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import jinja2
 import pytest
 from helpers_voc import annotation, image, split_file, write_tree
+from playwright.sync_api import sync_playwright
 from test_as_asked import refused
 from test_bench import parts  # noqa: F401
 from test_links import host  # noqa: F401
 from test_publish import small_checkout
 
 from bench import bench
-from book.press import exercises, publish
+from book.press import exercises, pdf, publish
 from book.press.links import addresses, check
 from emojivoc import emoji
 from emojivoc.__main__ import main as emojivoc
@@ -33,10 +35,11 @@ from yolo_core.__main__ import main
 from yolo_core.training.records import read_run
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "book/_ext")]
 import added_figures  # noqa: E402
 import on_a_card  # noqa: E402
 import pack_for_a_card  # noqa: E402
+from book_numbers import Shown  # noqa: E402
 
 posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name")
 WHOLE = b"an archive"
@@ -109,6 +112,48 @@ def test_a_build_folder_on_a_disk_that_is_not_there_is_told_as_that(tmp_path):
 
 
 # What a build has read of the reader's, and what it has only noted
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("  - file: mine/page2\n", "mine/page2 lies where no page is looked for; move it into the folder book or notebooks"),
+        ("  - file: notebooks/page\n", "notebooks/page is listed twice; take one of the two out"),
+    ],
+)
+def test_a_page_that_would_not_be_found_or_run_twice_is_told_before_anything_runs(tmp_path, more, said):
+    book = small_checkout(tmp_path)
+    (book / "mine").mkdir()
+    (book / "mine/page2.md").write_text("# Two")
+    (book / "_toc.yml").write_text((book / "_toc.yml").read_text() + more)
+    with pytest.raises(InputError, match=said):
+        publish.build("smoke", root=book, prepare=lambda _: pytest.fail("went on"))
+
+
+def test_a_page_in_a_folder_of_notebooks_is_built(tmp_path):
+    (tmp_path / "out/notebooks/mine").mkdir(parents=True)
+    (tmp_path / "out/notebooks/mine/two.ipynb").write_text("{}")
+    (tmp_path / "book").mkdir()
+    book = small_checkout(tmp_path / "book")
+    publish._stage(["notebooks/mine/two.ipynb"], tmp_path / "out", book)
+    assert (tmp_path / "out/src/notebooks/mine/two.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "page", ["{{ shown }}", "{{ shown.arms }}", "{{ shown.arms.items }}", "{{ shown.value.title }}", "{{ shown.nothing }}"]
+)
+def test_a_name_of_no_number_is_printed_on_no_page(page):
+    numbers = {"shown": Shown({"arms": {"mse": "0.030"}, "value": "0.031"})}
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string
+    assert template("{{ shown.arms.mse }} {{ shown.value }}").render(numbers) == "0.030 0.031"
+    with pytest.raises((jinja2.UndefinedError, TypeError)):
+        template(page).render(numbers)
+
+
+def test_a_chromium_that_is_named_and_is_none_is_not_replaced_by_another(monkeypatch):
+    monkeypatch.setenv("CHROMIUM", "/nonsense/chrome")
+    with sync_playwright() as playwright, pytest.raises(InputError, match="CHROMIUM: expected a program, and /nonsense/chrome is none"):
+        pdf.chromium(playwright)
 
 
 @pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\n{}", "[]", '{"cells": [1]}'])
@@ -194,7 +239,10 @@ def others(tmp_path):
 
 
 def test_links_and_exercises_pass_over_what_editors_and_systems_keep(others):
-    assert addresses(others) == {"https://example.org/a": ["book/story.md"]}
+    (others / "notebooks").mkdir()
+    (others / "notebooks/gone.ipynb").symlink_to(others / "nowhere")
+    (others / "notebooks/old.ipynb").write_bytes(b"\xff\xfe https://example.org/b ")
+    assert addresses(others) == {"https://example.org/a": ["book/story.md"], "https://example.org/b": ["notebooks/old.ipynb"]}
     assert exercises.names(others) == ["iou"]
 
 

@@ -4,13 +4,15 @@ import evidence
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_voc import write_tree
+from helpers_voc import image, split_file, write_tree
 
 from trial import page as page_module
 from trial.figures import conclusions, figures
 from trial.page import Page
 from trial.register import committed
 from trial.register.comparisons import by_arm
+from voc_tree.photographs import Photograph
+from voc_tree.tree import Split
 from yolo_core import experiments
 from yolo_core.training.records import Run
 
@@ -57,6 +59,7 @@ def test_the_words_say_whether_photographs_have_been_run(made, monkeypatch):
 def test_photographs_are_shown_from_the_readers_disk_and_not_where_they_are_forbidden(made, tmp_path, monkeypatch, allowed):
     root, shown = write_tree(tmp_path / "tree", train=2, val=3), []
     monkeypatch.setattr(page_module, "data_folder", lambda _: root)
+    monkeypatch.setattr(page_module, "listed", lambda: [Photograph(name, "", "val") for name in Split(root, "val").ids])
     monkeypatch.setattr(figures, "show", lambda figure, about: shown.append(figure))
     monkeypatch.setenv("YOLO_SHOW_PHOTOGRAPHS", "1" if allowed else "0")
     Page("remedies", "smoke").photographs({"Exp 3": EXP_3}, "what it shows", count=3)
@@ -66,6 +69,30 @@ def test_photographs_are_shown_from_the_readers_disk_and_not_where_they_are_forb
         assert titles[:2] == ["annotated", "Exp 3"] and len(shown[0].axes) == 6
         drawn = [text.get_text() for axes in shown[0].axes[1::2] for text in axes.texts]
         assert drawn == ["boat 0.90", "bus 0.30"], "score 0.2 or more, on the picture they were found in"
+
+
+@pytest.mark.parametrize("fault", ["other pictures", "fewer", "no val", "an empty one"])
+def test_photographs_that_the_runs_have_not_seen_or_that_cannot_be_read_stop_no_page(made, tmp_path, monkeypatch, capsys, fault):
+    root = write_tree(tmp_path / "tree", train=2, val=3)
+    names = Split(root, "val").ids
+    seen = ["another", *names] if fault == "other pictures" else [*names, "more"] if fault == "fewer" else names
+    if fault == "no val":
+        split_file(root, "val").unlink()
+    if fault == "an empty one":
+        image(root, names[0]).write_bytes(b"")
+    monkeypatch.setattr(page_module, "data_folder", lambda _: root)
+    monkeypatch.setattr(page_module, "listed", lambda: [Photograph(name, "", "val") for name in seen])
+    monkeypatch.setattr(figures, "show", lambda *_: pytest.fail("shown"))
+    monkeypatch.setenv("YOLO_SHOW_PHOTOGRAPHS", "1")
+    Page("remedies", "smoke").photographs({"Exp 3": EXP_3}, "what it shows", count=4 if fault == "fewer" else 3)
+    assert capsys.readouterr().out.startswith("no photographs here: ")
+
+
+@pytest.mark.parametrize(
+    ("profile", "own"), [("smoke", "EmojiVOC"), ("pocket", "EmojiVOC"), ("long", "photographs"), ("rtx2060", "photographs")]
+)
+def test_a_page_s_own_runs_stand_among_those_of_the_pictures_that_they_are_of(made, profile, own):
+    assert Page("focal", profile).own == own
 
 
 def test_below_the_dots_stand_the_arms_with_the_highest_and_the_lowest_mean():

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from groundwork.errors import InputError
-from trial.register import committed
+from trial.register import committed, verdicts
 from trial.register.claims import CLAIMS
 from yolo_core import experiments
 from yolo_core.__main__ import main
@@ -89,6 +89,23 @@ def test_scenes_that_another_processor_drew_are_no_other_pictures(profile, lay):
     for seed, pictures in enumerate((elsewhere, today, elsewhere)):
         lay(profile, "base", seed, 0.1, pictures=pictures)
     assert committed.foreign(profile) == {} and len(committed.stored(profile)) == 3
+
+
+def test_a_copy_of_a_record_is_no_further_run_and_takes_nobodys_place(profile, whole, lay):
+    before = r1(profile)
+    folder = committed.place(profile, "remedies", "base", 0)
+    shutil.copytree(folder, folder.with_name("remedies-base-0.bak"))
+    (folder.with_name("remedies-base-0.bak") / "record.json").write_text((folder / "record.json").read_text().replace("0.1", "0.9"))
+    assert r1(profile) == before
+    assert committed.foreign(profile) == {"remedies-base-0.bak": "a copy, it seems: of the name remedies-base-0 it would count"}
+
+
+@pytest.mark.parametrize("odd", [{"map": "x"}, {"resampled": 0.2}, {"resampled": {"map": [0.1, 0.2], "other": [0.1]}}], ids=str)
+def test_figures_of_another_kind_than_runs_write_are_one_sentence(profile, whole, odd):
+    records = [run.record for run in committed.stored(profile)]
+    records[0] = records[0] | {"metrics": records[0]["metrics"] | odd}
+    with pytest.raises(InputError, match="(?s)has a figure of another kind than runs write .*; take the records back"):
+        verdicts.register(records, experiments.profile_of(profile).data[0])
 
 
 def test_a_figure_that_no_run_can_have_is_refused(profile, whole, lay):

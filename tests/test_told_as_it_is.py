@@ -2,10 +2,12 @@
 place where something fails half way is as it was before."""
 
 import io
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +15,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 from helpers_voc import annotation, image, picture, split_file, write_tree
 from test_as_asked import TRAIN, refused
 from test_nothing_overwritten import contents, untrained  # noqa: F401
@@ -21,12 +24,14 @@ from book.press import exercises
 from groundwork import files
 from groundwork.errors import InputError
 from groundwork.files import in_place_of, in_utf8
-from trial.register import committed, reference
+from trial.register import committed, reference, replication
 from voc_tree import tree
 from voc_tree.picture import decode
+from yolo_core import experiments
 from yolo_core.__main__ import main
+from yolo_core.detector import backbones
 from yolo_core.training.config import RunConfig
-from yolo_core.training.records import read_run
+from yolo_core.training.records import Run, read_run
 from yolo_core.training.writing import write_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,6 +158,16 @@ def test_a_helper_that_was_killed_is_no_success(helpers, tmp_path):
         reference.run_all("killed", workers=2, records=tmp_path)
 
 
+def test_helpers_end_with_a_command_that_is_stopped_while_it_waits_for_them(helpers, tmp_path, monkeypatch):
+    """By kill -INT of the one process, or an editor's button: a terminal's Ctrl-C reaches all of them."""
+
+    monkeypatch.setattr(reference, "_work", lambda *_, **__: threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start() or 1)
+    with pytest.raises(KeyboardInterrupt):
+        reference.run_all("waiting", workers=2, records=tmp_path)
+    helpers[0].join(30)
+    assert helpers[0].exitcode == -signal.SIGTERM
+
+
 def test_helpers_end_with_a_command_that_fails(helpers, tmp_path):
     with pytest.raises(InputError, match="no room"):
         reference.run_all("failing", workers=2, records=tmp_path)
@@ -170,6 +185,8 @@ def test_helpers_end_with_a_command_that_fails(helpers, tmp_path):
         (["forest", "--out=None"], "--out: None is no value"),
         (["reference", "--arms", "focal/mse", "--arms", "focal/focal"], "--arms: given twice"),
         (["reference", "--profile=smoke", "--profile", "pocket"], "--profile: given twice"),
+        ([*TRAIN, "--max_steps", "2"], "--max-steps: given twice"),
+        (["claims", "--json", "--no-json"], "--json: given twice"),
     ],
 )
 def test_no_word_is_dropped(capsys, words, said):
@@ -211,12 +228,28 @@ def test_a_table_of_the_readers_own_in_the_folder_of_a_run_is_kept(tmp_path):
     whole = {"curves": table, "looked": table}
     assert write_run(tmp_path / "run", record, whole, {}).folder == tmp_path / "run"
     assert write_run(tmp_path / "run", record, {"curves": table}, {}).folder == tmp_path / "run", "what an earlier observer saw is replaced"
-    written = (tmp_path / "run/record.json").stat().st_mtime_ns
-    (tmp_path / "run/analysis.parquet").write_text("mine")
-    os.utime(tmp_path / "run/analysis.parquet", ns=(written + 1, written + 1))
+    for name, age in (("analysis", 10**18), ("earlier", 0)):
+        (tmp_path / f"run/{name}.parquet").write_text("mine")
+        os.utime(tmp_path / f"run/{name}.parquet", ns=(age, age))
+    assert write_run(tmp_path / "run", record, whole, {}).folder == tmp_path / "run"
+    assert [(tmp_path / f"run/{name}.parquet").read_text() for name in ("analysis", "earlier")] == ["mine", "mine"]
+    (tmp_path / "run/notes.txt").write_text("mine")
     with pytest.warns(UserWarning, match="something lies there by now"):
         assert write_run(tmp_path / "run", record, whole, {}).folder == tmp_path / "run-2"
-    assert (tmp_path / "run/analysis.parquet").read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_copied_beside_can_be_replaced(tmp_path, monkeypatch):
+    """Another user's, in a folder of one's own: no second name for it, no right to read it, but the right to replace it."""
+
+    def shut(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "a").write_text("old")
+    monkeypatch.setattr(files.os, "link", shut)
+    monkeypatch.setattr(files.shutil, "copy2", shut)
+    with in_place_of(tmp_path, lambda _: True) as draft:
+        (draft / "a").write_text("new")
+    assert (tmp_path / "a").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["a disk with second names", "a disk without"])
@@ -269,3 +302,49 @@ def test_a_path_that_the_locale_cannot_read_is_told_as_that(tmp_path):
     assert "the locale reads no such path; set PYTHONUTF8=1" in done.stderr
     with pytest.raises(InputError, match="expected a path in UTF-8"):
         in_utf8(Path(os.fsdecode(b"/tmp/\xff")))
+
+
+# Other pictures, other weights, other choices
+
+
+def test_a_run_on_other_pictures_is_compared_with_none(tmp_path):
+    config = experiments.resolve("focal", "mse", "pocket")
+    seen = {"train": "a", "val": "a"}
+    runs = [
+        Run(tmp_path / str(i), {"config": config.to_dict(), "metrics": {"map": 0.1 * i}, "data": {"fingerprints": seen}}) for i in range(3)
+    ]
+    fresh = Run(tmp_path / "fresh", {**runs[0].record, "metrics": {"map": 0.9}})
+    assert replication.band_of(fresh, runs, lambda m: m["map"], "mAP")[0].comparable
+    elsewhere = Run(tmp_path / "fresh", {**fresh.record, "data": {"fingerprints": {"train": "b", "val": "a"}}})
+    band, same = replication.band_of(elsewhere, runs, lambda m: m["map"], "mAP")
+    assert same == [] and band.sentence.endswith("the reference runs have other pictures, so the two do not compare.")
+
+
+def test_weights_of_no_number_a_pipe_and_a_file_of_another_users_are_told(tmp_path, monkeypatch):
+    net = torch.nn.Linear(2, 2)
+    torch.save(net.state_dict() | {"bias": torch.tensor([0.0, math.nan])}, tmp_path / "burst.pt")
+    with pytest.raises(InputError, match="burst.pt: bias holds what is no number"):
+        backbones._load(net, tmp_path / "burst.pt")
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(InputError, match="pipe.pt: expected a file of weights, found a pipe"):
+        backbones._load(net, tmp_path / "pipe.pt")
+
+    def shut(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(torch, "load", shut)
+    with pytest.raises(InputError, match="cannot be read .*; ask its owner for the right"):
+        backbones._load(net, tmp_path / "theirs.pt")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "use the convolutional head, a frozen backbone, or SGD"),
+        (["--head", "full"], "use the compressed or the convolutional head, a frozen backbone, or SGD"),
+        (["--head", "conv", "--freeze"], "use SGD"),
+        (["--head", "conv", "--freeze", "--optimiser", "sgd"], "use a smaller backbone"),
+    ],
+)
+def test_a_plan_advises_what_has_not_been_chosen_yet(capsys, words, said):
+    assert refused(capsys, "plan", "--vram-gib", "0.01", *words).strip().endswith(f"; {said}")

@@ -17,7 +17,7 @@ from groundwork.paths import BUILD
 from groundwork.strict_json import write_json
 
 # {{ group.items }} would print a dict's method, not the number; "env" is MyST's own.
-TAKEN = frozenset(dir(dict)) | {"env"}
+TAKEN = frozenset(dir(dict)) | {"env", "true", "false", "none", "True", "False", "None"}  # the last six are Jinja's constants
 
 
 def for_a_book() -> bool:
@@ -26,9 +26,10 @@ def for_a_book() -> bool:
 
 
 def folder() -> Path:
-    """Where this process publishes: $YOLO_NUMBERS, which the book's driver sets for each notebook, or the profile's own folder."""
+    """Where this process publishes: $YOLO_NUMBERS, which the book's driver sets for each notebook; what a notebook says that is run by hand
+    goes to a folder that no build reads."""
     profile = os.environ.get("YOLO_PROFILE", "pocket")
-    return Path(os.environ.get("YOLO_NUMBERS", BUILD / profile / "numbers"))
+    return Path(os.environ.get("YOLO_NUMBERS", BUILD / profile / "by-hand"))
 
 
 def publish(name: str, **values: object) -> None:
@@ -37,7 +38,7 @@ def publish(name: str, **values: object) -> None:
     Nothing comes back: the last line of a cell is shown, and a page has no use for a path of its builder's.
     Raises InputError for a name a page could not write after a dot, and for a float, whose digits nobody chose.
     """
-    _check(name, values)
+    _check(name, name, values)
     file = folder() / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, values)
@@ -49,7 +50,8 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
     sources: dict[str, Path] = {}
     for file in (f for where in folders for f in sorted(where.glob("*.json"))):
         if file.stem in groups:
-            raise InputError(f'numbers "{file.stem}": {sources[file.stem]} and {file} both publish them; rename one of the two.')
+            both = f'numbers "{file.stem}": {sources[file.stem]} and {file} both publish them'
+            raise InputError(f"{both}; remove the file that is left from elsewhere, or rename one of the two.")
         try:
             groups[file.stem] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -58,12 +60,11 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
     return groups
 
 
-def _check(where: str, value: object) -> None:
-    key = where.rsplit(".", 1)[-1]
+def _check(where: str, key: str, value: object) -> None:
     if not key.isidentifier() or key in TAKEN:
         raise InputError(f'numbers "{where}": expected a name that a page can write after a dot, and {key!r} is not one; use another.')
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            _check(f"{where}.{name}", inner)
+            _check(f"{where}.{name}", str(name), inner)
     elif not isinstance(value, str | int) or isinstance(value, bool):
         raise InputError(f'numbers "{where}": expected a string as it should be printed, got {value!r}; format it: f"{{x:.3f}}".')

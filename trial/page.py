@@ -26,6 +26,7 @@ from trial.looks import LOOKS
 from trial.register import committed, comparisons, replication, verdicts
 from trial.register.comparisons import NOT_RUN, Arm
 from trial.register.verdicts import Finding
+from voc_tree.photographs import listed
 from voc_tree.picture import read_image
 from voc_tree.tree import BASE, Split, targets
 from yolo_core import experiments
@@ -47,7 +48,8 @@ class Page:
         self.name, self.profile, self.seed = name, profile, seed
         self.reading = os.environ.get(READ) == "1"
         self.sets = {name: committed.stored(of) for name, of in SETS.items()}
-        self.own = "photographs" if profile == "photographs" else "EmojiVOC"
+        drawn = experiments.profile_of(profile).train_images is not None
+        self.own = "EmojiVOC" if drawn else "photographs"
         self.stored = self.sets[self.own]
 
     @cached_property
@@ -216,14 +218,22 @@ class Page:
 
     def photographs(self, detectors: Mapping[str, Arm], about: str, count: int = 6) -> None:
         """Show val photographs with what the reference runs of some arms detect in them (seed 0, score 0.2 or more), where photographs lie
-        on this disk and $YOLO_SHOW_PHOTOGRAPHS is not 0. A published page holds none: photographs are their makers'."""
+        on this disk, those that the runs saw, and $YOLO_SHOW_PHOTOGRAPHS is not 0. A published page holds none: photographs are their
+        makers'."""
         stored = {name: run for name, arm in detectors.items() for run in self.by_arm("photographs").get(arm, ()) if run.config.seed == 0}
         root = data_folder("photographs")
         if os.environ.get("YOLO_SHOW_PHOTOGRAPHS") == "0" or not stored or not (root / BASE).exists():
             print("no photographs here: they lie on the disk of whoever has made them (python -m yolo_core data photographs)")
             return
         size = next(iter(stored.values())).config.image_size
-        pictures = [read_image(file, size)[0] for file in Split(root, "val").images[:count]]  # these alone, and not 7,591 for a cache
+        try:
+            split = Split(root, "val")
+            if split.ids[:count] != [photo.name for photo in listed() if photo.split == "val"][:count]:
+                raise InputError(f"{split.file}: its first pictures are not those that the runs were scored on")
+            pictures = [read_image(file, size)[0] for file in split.images[:count]]  # these alone, and not 7,591 for a cache
+        except InputError as error:  # a page says all it has to say without them
+            print(f"no photographs here: {error}")
+            return
         truth = figures.in_pixels(targets(root, "val")[:count], size)
         tables = {name: run.table("detections") for name, run in stored.items() if (run.folder / "detections.parquet").exists()}
         found = {name: figures.in_pixels(_detections(table, range(count), 0.2), size) for name, table in tables.items()}

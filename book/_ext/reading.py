@@ -55,6 +55,8 @@ def mend(app, pagename, templatename, context, doctree):
     said = definitions(app)
 
     def told(link: re.Match) -> str:
+        if link[1] not in said:  # another page's own glossary
+            return link[0]
         return link[0][:-1] + f' data-bs-toggle="tooltip" title="{escape(said[link[1]])}">'
 
     body = TERM.sub(told, context["body"])

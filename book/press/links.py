@@ -27,7 +27,7 @@ def addresses(root: Path = ROOT) -> dict[str, list[str]]:
     for file in sorted(
         file for pattern in WHERE for file in root.glob(pattern) if not file.name.startswith(".")
     ):  # editors' and systems' own
-        for match in ADDRESS.finditer(file.read_text(encoding="utf-8")):
+        for match in ADDRESS.finditer(file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""):
             files = found.setdefault(match[0].rstrip(".,;:"), [])
             if (name := file.relative_to(root).as_posix()) not in files:
                 files.append(name)

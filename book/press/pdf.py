@@ -71,8 +71,10 @@ def serving(folder: Path) -> Iterator[str]:
 def chromium(playwright: Playwright) -> str:
     """A Chromium on this machine: the one named in the variable CHROMIUM, one on the PATH, or Playwright's own. InputError if there is
     none."""
-    own = playwright.chromium.executable_path
-    found = next((path for path in map(shutil.which, (os.environ.get("CHROMIUM", ""), *NAMES)) if path), None)
+    own, named = playwright.chromium.executable_path, os.environ.get("CHROMIUM")
+    if named and not shutil.which(named):
+        raise InputError(f"CHROMIUM: expected a program, and {named} is none; {HELP}")
+    found = next((path for path in map(shutil.which, (named or "", *NAMES)) if path), None)
     if found is None and not Path(own).exists():
         raise InputError(f"no Chromium here; {HELP}")
     return found or own

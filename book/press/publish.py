@@ -198,6 +198,10 @@ def pages(root: Path = ROOT) -> list[str]:
         file = next((f"{entry}{suffix}" for suffix in (".md", ".ipynb", "") if (root / f"{entry}{suffix}").is_file()), None)
         if file is None:
             raise InputError(f"{toc}: {entry} is listed, and there is neither {entry}.md nor {entry}.ipynb; add it or take it out.")
+        if file in found:
+            raise InputError(f"{toc}: {entry} is listed twice; take one of the two out.")
+        if Path(file).parts[0] not in ("book", "notebooks"):
+            raise InputError(f"{toc}: {entry} lies where no page is looked for; move it into the folder book or notebooks.")
         found.append(file)
     return found
 
@@ -226,7 +230,7 @@ def _stage(notebooks: list[str], out: Path, root: Path) -> None:
     if (root / "notebooks").exists():  # pictures beside the notebooks
         shutil.copytree(root / "notebooks", source / "notebooks", ignore=UNWANTED)
     for name in notebooks:
-        shutil.copy2(output(out, name), source / name)
+        shutil.copy2(output(out, name), _made((source / name).parent))
     write_json(source / "numbers.json", merge([out / "numbers", *(numbers_of(out, name) for name in notebooks)]))
     for picture in (out / "drawn").glob("*"):  # by this build, in the place of those that were committed
         shutil.copy2(picture, source / "book" / "_static")

@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundwork.drafts import drafted
 from groundwork.errors import InputError, writing
-from groundwork.files import in_utf8
+from groundwork.files import in_utf8, scratch
 from voc_tree.annotation import CLASSES
 from yolo_core.detector.model import Detector
 from yolo_core.training.config import RunConfig
@@ -53,7 +52,8 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
         raise InputError(f"{out}: {'already there' if os.path.lexists(out) else 'its folder does not exist'}; give another --out")
     deployed = Deployed(detector, config)
     pictures = torch.rand(3, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0))
-    with writing(out), drafted(out) as draft:
+    with writing(out), scratch(out.parent, f".{out.name}-") as folder:
+        draft = folder / out.name
         shapes = ({0: torch.export.Dim("n")},)
         names = {"input_names": [INPUT], "output_names": list(OUTPUTS)}
         model = torch.onnx.export(deployed, (pictures[:2],), dynamic_shapes=shapes, verbose=False, **names).model_proto
@@ -72,6 +72,7 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
             raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")
         if os.path.lexists(out):
             raise InputError(f"{out}: already there by now; give another --out")
+        draft.replace(out)
     return found
 
 

@@ -127,7 +127,8 @@ def announce(profile: str) -> None:
     ready = [file for file in ready if file.is_file()]
     if len(ready) >= found.trainings:
         del wanted["checkpoints"]
-    caches = [file for cache in (data / ".cache", cache_folder(of)) for file in cache.rglob("*") if file.is_file()]
+    cache = data / ".cache" if data.is_relative_to(BUILD) else cache_folder(of)  # as experiments.profile_data has it
+    caches = [file for file in cache.rglob("*") if file.is_file()]
     missing = {BUILD: sum(wanted.values()) - sum(file.stat().st_size for file in [*caches, *ready])}
     if not (data / BASE).is_dir():
         missing[data] = fetched

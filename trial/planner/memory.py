@@ -206,9 +206,16 @@ def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
     peaks = {1: predict(config, 1)}
     fixed = sum(peaks[1].parts[part] for part in ("weights", "gradients", "optimiser")) / GIB
     if fixed > budget_gib:
+        heads = {"full": "the compressed or the convolutional head", "compressed": "the convolutional head"}
+        ways = [
+            heads.get(config.head),
+            None if config.freeze_weights else "a frozen backbone",
+            None if config.optimiser == "sgd" else "SGD",
+        ]
+        *others, last = [way for way in ways if way] or ["a smaller backbone"]
         raise InputError(
             f"--vram-gib {budget_gib:g}: weights, gradients and optimiser state alone take {fixed:.2f} GiB, whatever the micro-batch; "
-            "use the compressed or the convolutional head, a frozen backbone, or SGD"
+            f"use {', '.join(others)}{', or ' if others else ''}{last}"
         )
     found, micro = Plan(config, budget_gib, peaks, {}), 1
     while found.fits(micro) and 2 * micro <= whole:

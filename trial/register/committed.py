@@ -45,13 +45,13 @@ def stored(profile: str, records: Path | None = None) -> list[Run]:
 
 def foreign(profile: str, records: Path | None = None) -> dict[str, str]:
     """Why a record that lies among the profile's is no evidence, by its name: it is of another configuration than its arm has today under
-    this profile, another profile's for instance, or of other pictures than most of the records there."""
+    this profile, another profile's for instance, or of other pictures than most of the records there; or a copy, by another name."""
     return _sorted(profile, records)[1]
 
 
 def _sorted(profile: str, records: Path | None) -> tuple[list[Run], dict[str, str]]:
     runs = [read_run(folder) for folder in _with_records(records_folder(profile, records))]
-    return _sifted(runs, profile, lambda seen: Counter(seen).most_common(1)[0][0], "of other pictures")
+    return _sifted(runs, profile, lambda seen: Counter(seen).most_common(1)[0][0], "of other pictures", _called)
 
 
 def _with_records(folder: Path, prefix: str = "") -> list[Path]:
@@ -60,10 +60,19 @@ def _with_records(folder: Path, prefix: str = "") -> list[Path]:
     return [run for run in lying if run.name.startswith(prefix) and (run / "record.json").exists()]
 
 
-def _sifted(runs: list[Run], profile: str, wanted: Callable[[list[Splits]], Splits], other: str) -> tuple[list[Run], dict[str, str]]:
+def _called(run: Run) -> str:
+    """What the folder of a reference record is called."""
+    return f"{run.config.experiment}-{run.config.arm}-{run.config.seed}"
+
+
+def _sifted(
+    runs: list[Run], profile: str, wanted: Callable[[list[Splits]], Splits], other: str, called: Callable[[Run], str]
+) -> tuple[list[Run], dict[str, str]]:
     """The runs that are evidence, in their order, and why a run is none, by its name. wanted: the pictures to judge by, of those that the
-    runs saw; other: what a run of others is called."""
+    runs saw; other: what a run of others is called; called: the name under which a run counts, so that a copy is no second run."""
     why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
+    names = {run.folder.name: called(run) for run in runs if run.folder.name not in why}
+    why |= {name: f"a copy, it seems: of the name {right} it would count" for name, right in names.items() if name != right}
     seen = {run.folder.name: _splits(run) for run in runs if run.folder.name not in why}
     why |= {name: other for name, splits in seen.items() if splits != wanted(list(seen.values()))}
     return [run for run in runs if run.folder.name not in why], why
@@ -125,5 +134,6 @@ def _trained(profile: str) -> tuple[list[Run], dict[str, str]]:
     code = experiments.training_code()
     oldest_first = sorted(_with_records(runs_folder(), f"{profile}-"), key=lambda run: ((run / "record.json").stat().st_mtime_ns, run))
     runs = [run for run in map(read_run, oldest_first) if run.record["code"] == code]
-    ours, why = _sifted(runs, profile, lambda seen: seen[-1], "of other pictures than the newest run")
+    named = lambda run: f"{profile}-{_called(run)}-{run.record['key'][:10]}"  # noqa: E731
+    ours, why = _sifted(runs, profile, lambda seen: seen[-1], "of other pictures than the newest run", named)
     return sorted(ours, key=lambda run: run.folder), why

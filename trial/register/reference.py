@@ -111,16 +111,16 @@ def run_all(profile: str, most: int | None = None, workers: int = 1, records: Pa
     options = (profile, most, workers, records, arms)
     processes = [get_context("spawn").Process(target=_help, args=options) for _ in range(workers - 1)]
     with filling(committed.records_folder(profile, records)):  # told now if it cannot be made, and not after the first run
-        for process in processes:
-            process.start()
         try:
+            for process in processes:
+                process.start()
             trained = _work(*options, speaks=True)
+            for process in processes:
+                process.join()
         except BaseException:
-            for process in processes:  # they would go on alone, for hours
+            for process in (process for process in processes if process.pid):  # they would go on alone, for hours
                 process.terminate()
             raise
-        for process in processes:
-            process.join()
     if ended := [process.exitcode for process in processes if process.exitcode]:
         raise InputError(
             f"a process that trained beside this one ended with status {ended[0]} (was there too little memory?); the same command goes on "

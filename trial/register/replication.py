@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trial.register.committed import same_scenes
 from trial.register.verdicts import t_quantile
 from yolo_core.training.records import Run
 
@@ -26,7 +27,8 @@ class Band:
     values: tuple[float, ...]
     low: float | None
     high: float | None
-    comparable: bool  # the fresh run has the reference runs' configuration, seed aside
+    comparable: bool  # the fresh run has the reference runs' configuration, seed aside, and saw their pictures
+    other: str = "another profile"  # what they have where it has not
 
     @property
     def inside(self) -> bool | None:
@@ -37,7 +39,7 @@ class Band:
     def sentence(self) -> str:
         """The comparison in words, ready to print."""
         if not self.comparable:
-            return f"This build's {self.what} is {self.fresh:.3f}; the reference runs have another profile, so the two do not compare."
+            return f"This build's {self.what} is {self.fresh:.3f}; the reference runs have {self.other}, so the two do not compare."
         if self.low is None:
             return (
                 f"This build's {self.what} is {self.fresh:.3f}; there are {len(self.values)} reference runs, "
@@ -55,11 +57,14 @@ def band_of(fresh: Run, stored: Iterable[Run], value: Callable[[dict[str, Any]],
     """The band of one figure of an arm, and the reference runs it is drawn from. `value` maps a run's metrics to the figure."""
     name = (fresh.config.experiment, fresh.config.arm)
     runs = [run for run in stored if (run.config.experiment, run.config.arm) == name and run.metrics]
-    same = [run for run in runs if replace(run.config, seed=fresh.config.seed) == fresh.config]
+    planned = [run for run in runs if replace(run.config, seed=fresh.config.seed) == fresh.config]
+    seen = fresh.record.get("data", {}).get("fingerprints", {})
+    same = [run for run in planned if same_scenes(run.record.get("data", {}).get("fingerprints", {}), seen)]
     values = np.array([value(run.metrics) for run in same], dtype=float)
     low = high = None
     if len(values) > 1:
         half = t_quantile(len(values)) * values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
         low, high = float(values.mean() - half), float(values.mean() + half)
     comparable = len(same) == len(runs)
-    return Band(what, float(value(fresh.metrics)), tuple(values.tolist()), low, high, comparable), same
+    other = "another profile" if len(planned) < len(runs) else "other pictures"
+    return Band(what, float(value(fresh.metrics)), tuple(values.tolist()), low, high, comparable, other), same

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from groundwork.errors import InputError
 from trial.register import card
 from trial.register.claims import CLAIMS, Arm, Claim, Metrics
 
@@ -148,6 +149,8 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
             effects_of[seed] = math.nan
         except KeyError:  # a record without the figure that the claim asks for (too short a run for a probe) is no evidence
             continue
+        except (TypeError, ValueError, OverflowError, IndexError) as error:
+            raise _unsound(claim, seed, error) from error
     seeds, error = _look(effects_of, claim.fresh if claim.known == data else 0)
     effects = [effects_of[seed] for seed in seeds]
     interval = interval_95(effects, error)
@@ -155,8 +158,20 @@ def judge(claim: Claim, records: Iterable[Mapping[str, Any]], data: str = "Emoji
     if interval is not None and len(seeds) >= least_seeds(claim, data) and all(map(math.isfinite, interval)):
         verdict = verdict_of(claim, *interval)
     effect = float(np.mean(effects)) if effects else math.nan  # NaN as soon as one seed is at the floor
-    resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
+    try:
+        resampled = _over_images(claim, [[by_arm[arm][seed] for arm in claim.arms] for seed in seeds])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _unsound(claim, seeds, error) from error
     return Finding(claim, tuple(seeds), tuple(effects), effect, interval, verdict, data, 1 - error, resampled)
+
+
+def _unsound(claim: Claim, seeds: object, error: Exception) -> InputError:
+    """Figures that no run has written: doctored, or a torn disk's."""
+    arms = ", ".join("/".join(arm) for arm in claim.arms)
+    return InputError(
+        f"{claim.id}: a record of its arms ({arms}; seeds: {seeds}) has a figure of another kind than runs write ({error}); "
+        "take the records back, by git checkout, or train that run again"
+    )
 
 
 def least_seeds(claim: Claim, data: str) -> int:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights
 from torchvision.models import resnet18 as torchvision_resnet18
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
+from groundwork.files import endless
 from yolo_core.detector.names import InputScale
 from yolo_core.detector.recompute import recomputed
 
@@ -153,18 +154,22 @@ class _Blocks(nn.Module):
 
 def _load(net: nn.Module, path: Path) -> None:
     """Fill a net from a file of weights, without running any code the file may hold."""
+    if endless(path):
+        raise InputError(f"{path}: expected a file of weights, found a pipe or a device; save what comes from it as a file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such weights file; pass 'imagenet', or the path of a saved state_dict") from error
     except Exception as error:  # torch raises half a dozen kinds for a file that is not one of its own
-        raise InputError(
+        raise unreadable(path, error) or InputError(
             f"{path}: not a file of weights that torch can load safely; save it with torch.save(model.state_dict(), path)"
         ) from error
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:  # other names, other shapes; no dict at all
         raise InputError(f"{path}: not the weights of this {type(net).__name__}; pass a file of the same net, or 'imagenet'") from error
+    if odd := [name for name, values in net.state_dict().items() if not values.isfinite().all()]:
+        raise InputError(f"{path}: {odd[0]} holds what is no number (saved from a training that burst?); pass another file, or 'imagenet'")
 
 
 BACKBONES: tuple[str, ...] = ("scratch", "resnet18", "efficientnet_lite0")

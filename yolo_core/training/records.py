@@ -9,7 +9,6 @@ who reads a record alone need not wait for them.
 """
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,7 +121,7 @@ def _impossible(metrics: dict[str, Any], inside: str = "metrics", empty: bool = 
         elif key in SHARES or inside == "per_class":
             some = value if inside == "resampled" and isinstance(value, list) else [value]  # a value a draw
             nan = empty or key == "precision" or inside == "resampled"  # a draw may be empty of objects
-            sound = all(type(v) in (int, float) and (0 <= v <= 1 + 1e-9 or math.isnan(v) and nan) for v in some)
+            sound = all(type(v) in (int, float) and (0 <= v <= 1 + 1e-9 or v != v and nan) for v in some)
         if not sound:
             return f"{inside} has {key[:40]!r} of {str(value)[:40]!r}, which no run can have scored"
         if isinstance(value, dict) and (found := _impossible(value, key, empty)):

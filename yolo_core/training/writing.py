@@ -49,6 +49,9 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
         shared(draft / "weights.safetensors")
         (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n", encoding="utf-8")
+        for path in folder.glob("*.parquet"):  # another observer's, or the reader's own: they stay
+            if path.name not in ours:
+                shutil.copy2(path, draft / path.name)
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:
@@ -57,14 +60,12 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
 
 
 def _same(folder: Path, record: dict[str, Any], ours: set[str]) -> bool:
-    """Whether a folder holds a sound run of the record's key, after as many steps, its start's too, and nothing else but tables that an
-    observer of another version wrote: before the record, which is the last."""
+    """Whether a folder holds a sound run of the record's key, after as many steps, its start's too, and nothing else but other tables."""
     try:
-        for path in (path for path in folder.glob("*") if path.name not in ours):
-            if path.suffix != ".parquet" or path.stat().st_mtime_ns > (folder / "record.json").stat().st_mtime_ns:
-                return False
+        if any(path.name not in ours and path.suffix != ".parquet" for path in folder.glob("*")):
+            return False
         return all(read_run(folder).record.get(name) == record.get(name) for name in ("key", "steps", "data"))
-    except (InputError, FileNotFoundError):
+    except InputError:
         return False
 
 
