@@ -46,7 +46,7 @@ IN_A_CHECKOUT = (Claims, Forest, Reference, Established, Book, Read, Pdf, Links,
 def main(args: list[str] | None = None) -> int:
     """Run a command; the exit status."""
     mend_streams()
-    return answer(lambda: _run(words_of(args)))
+    return answer(lambda: _run(words_of(args, of_many=["--arms"])))
 
 
 def _run(words: list[str]) -> int:

@@ -61,18 +61,18 @@ class _Heedless:
             pass
 
 
-def words_of(line: Sequence[str] | None) -> list[str]:
+def words_of(line: Sequence[str] | None, of_many: Sequence[str] = ()) -> list[str]:
     """The words of a command line, this process's own for None, to be read by tyro: `~` in them is the home folder where the shell has left
-    it, in --option=~/place and in quotes. InputError where one is empty or None, where an option comes twice, and where the current folder
-    is gone."""
+    it, in --option=~/place and in quotes. InputError where one is empty or None, and where the current folder is gone; and where an
+    option that takes several words, one of `of_many`, comes twice, since the first would be dropped (of one word, the last counts)."""
     try:
         Path.cwd()
     except FileNotFoundError:
         raise InputError("the current folder has been removed; go to another one and run this again") from None
     words = sys.argv[1:] if line is None else line
-    options = [re.sub("^--no-", "--", word.partition("=")[0].replace("_", "-")) for word in words if re.match(r"--\w", word)]
-    if twice := [option for option in options if options.count(option) > 1]:
-        raise InputError(f"{twice[0]}: given twice, and the first would be dropped; give it once")
+    names = [word.partition("=")[0] for word in words]
+    if twice := [option for option in of_many if names.count(option) > 1]:
+        raise InputError(f"{twice[0]}: given twice, and the first would be dropped; give it once, with all its words")
     for option, word in pairwise(["", *words]):
         if not word or re.fullmatch(r"--[\w-]+=", word):  # as a shell leaves it where a variable is not set
             raise InputError(

@@ -85,8 +85,8 @@ def test_every_command_answers_so(monkeypatch, tmp_path, raised, status):
 
 def test_a_home_that_the_shell_left_is_found_and_nothing_else_is_changed(monkeypatch):
     monkeypatch.setenv("HOME", "/home/reader")
-    words = ["--out=~/run", "~/data", "--arm", "a~b", "--cache", "x/~/y", "--split=train"]
-    assert words_of(words) == ["--out=/home/reader/run", "/home/reader/data", "--arm", "a~b", "--cache", "x/~/y", "--split=train"]
+    words = ["--out=~/run", "~/data", "--arm", "a~b", "--out", "x/~/y", "--split=train"]
+    assert words_of(words) == ["--out=/home/reader/run", "/home/reader/data", "--arm", "a~b", "--out", "x/~/y", "--split=train"]
 
 
 @pytest.mark.parametrize("command", [["data", "check"], ["data", "emoji", "--train", "1", "--val", "1", "--out"], ["data", "voc", "--out"]])

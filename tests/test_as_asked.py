@@ -246,18 +246,20 @@ def test_verdicts_of_ones_own_runs_are_of_the_newest_pictures_and_the_others_are
     for age, (pictures, score) in enumerate({"new": 0.3, "old": 0.1, "older": 0.2}.items()):
         for seed in range(3):
             for arm, value in (("base", 0.1), ("aligned", score)):
-                record = {"key": "k", "code": experiments.training_code(), "steps": 1, "data": {"fingerprints": {"train": pictures}}}
+                record = {"key": pictures, "code": experiments.training_code(), "steps": 1, "data": {"fingerprints": {"train": pictures}}}
                 record |= {"metrics": {"map": value + seed / 100, "cuts": {}, "images": 1, "objects": 1}}
                 config = experiments.resolve("remedies", arm, "smoke", seed).to_dict()
                 run = write_run(tmp_path / f"smoke-remedies-{arm}-{seed}-{pictures}", record | {"config": config}, {}, {})
                 os.utime(run.folder / "record.json", (10**9 - age, 10**9 - age))
     longer = {**experiments.resolve("remedies", "aligned", "smoke").to_dict(), "epochs": 40}
-    write_run(
-        tmp_path / "smoke-remedies-aligned-0-longer", record | {"config": longer, "metrics": record["metrics"] | {"map": 0.9}}, {}, {}
-    )
+    other = record | {"key": "longer", "config": longer, "metrics": record["metrics"] | {"map": 0.9}}
+    write_run(tmp_path / "smoke-remedies-aligned-0-longer", other, {}, {})
+    copied = tmp_path / "smoke-remedies-base-0-new"
+    shutil.copytree(copied, copied.with_name(f"{copied.name}-copy"))
     assert main(["claims", "--profile", "smoke", "--own", "--json"]) == 0
     said = capsys.readouterr()
     (r3,) = (finding for finding in json.loads(said.out) if finding["id"] == "R3")
     assert r3["seeds"] == [0, 1, 2] and r3["effect"] > 2
-    assert said.err.count(": passed over, of other pictures than the newest run\n") == said.err.count("\n") - 1 == 12
+    assert said.err.count(": passed over, of other pictures than the newest run\n") == said.err.count("\n") - 2 == 12
     assert "-longer: passed over, of another configuration\n" in said.err
+    assert f"{copied.name}-copy: passed over, a copy, it seems: of the name {copied.name} it would count\n" in said.err
