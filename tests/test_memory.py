@@ -132,3 +132,17 @@ def test_the_plan_as_json_has_a_row_a_micro_batch_and_says_that_it_is_predicted(
     assert [row["micro_batch"] for row in found["rows"]] == [1, 2]
     assert {"micro_batch", "peak_mib", "parts", "fits"} == set(found["rows"][0])
     assert found["chosen"] == {"micro_batch": 2, "accumulate": 1} and "predicted" in found["status"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "use the convolutional head, a frozen backbone, or SGD"),
+        (["--head", "full"], "use the compressed or the convolutional head, a frozen backbone, or SGD"),
+        (["--head", "conv", "--freeze"], "use SGD"),
+        (["--head", "conv", "--freeze", "--optimiser", "sgd"], "use a smaller backbone"),
+    ],
+)
+def test_a_plan_advises_what_has_not_been_chosen_yet(capsys, words, said):
+    assert main(["plan", "--vram-gib", "0.01", *words]) == 2
+    assert capsys.readouterr().err.strip().endswith(f"; {said}")

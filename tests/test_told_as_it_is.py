@@ -305,7 +305,7 @@ def test_a_path_that_the_locale_cannot_read_is_told_as_that(tmp_path):
         in_utf8(Path(os.fsdecode(b"/tmp/\xff")))
 
 
-# Other pictures, other weights, other choices
+# Other pictures, other weights
 
 
 def test_a_run_on_other_pictures_is_compared_with_none(tmp_path):
@@ -336,16 +336,3 @@ def test_weights_of_no_number_a_pipe_and_a_file_of_another_users_are_told(tmp_pa
     monkeypatch.setattr(torch, "load", shut)
     with pytest.raises(InputError, match="cannot be read .*; ask its owner for the right"):
         backbones._load(net, tmp_path / "theirs.pt")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ([], "use the convolutional head, a frozen backbone, or SGD"),
-        (["--head", "full"], "use the compressed or the convolutional head, a frozen backbone, or SGD"),
-        (["--head", "conv", "--freeze"], "use SGD"),
-        (["--head", "conv", "--freeze", "--optimiser", "sgd"], "use a smaller backbone"),
-    ],
-)
-def test_a_plan_advises_what_has_not_been_chosen_yet(capsys, words, said):
-    assert refused(capsys, "plan", "--vram-gib", "0.01", *words).strip().endswith(f"; {said}")
