@@ -1,8 +1,8 @@
 """What code a thing depends on, and a hash of it that comments do not disturb.
 
 Inside: `PACKAGES` (the project's own), `modules` (the files of theirs that an entry point imports, found without running anything),
-`code_hash` (sha256 over their syntax trees) and `code_cells` (of a notebook). Run keys and the book's notebook stamps are built on the two:
-rewording a docstring never voids hours of training, changing a line in `loss.py` does.
+`code_hash` (sha256 over their syntax trees), `cells` and `code_cells` (of a notebook). Run keys and the book's notebook stamps are
+built on them: rewording a docstring never voids hours of training, changing a line in `loss.py` does.
 
 The hash is the same on every machine, folder and Python version that parses the code to the same tree.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from groundwork.errors import InputError, unreadable
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_NOTEBOOK = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what reading a file raises that is none
 # From the ground up: a package imports those before it and none after.
 PACKAGES = ("groundwork", "voc_tree", "emojivoc", "yolo_core", "anchor_free", "trial", "bench", "book.press", "command_line")
 
@@ -72,12 +73,16 @@ def source(path: Path) -> str:
     return "\n".join(map(_without_magics, code_cells(path)))
 
 
+def cells(notebook: Path) -> list[tuple[str, str]]:
+    """Kind and text of each cell. One of NO_NOTEBOOK for what is none."""
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
+
+
 def code_cells(notebook: Path) -> list[str]:
     """The text of each code cell. InputError for what is no notebook."""
     try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return [text for kind, text in cells(notebook) if kind == "code"]
+    except NO_NOTEBOOK as error:
         raise unreadable(notebook, error) or InputError(
             f"{notebook}: expected a notebook (JSON with cells), and it cannot be read: {error}."
         ) from error

@@ -1,14 +1,16 @@
 """Files and folders that are whole under their own names, or not there: archives fetched, checked and read, folders built aside.
 
 Inside: `Archive` (what is published where), `fetch` (resumed where it was cut off), `Contents` (an archive's files by name),
-`endless`, `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `scratch`, `elsewhere` (a
-result whose place is refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was made).
+`endless`, `visible`, `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built aside), `scratch`,
+`elsewhere` (a result whose place is refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was
+made).
 """
 
 import hashlib
 import os
 import shutil
 import signal
+import stat
 import tarfile
 import tempfile
 import threading
@@ -152,7 +154,16 @@ class Contents:
 
 def endless(path: Path) -> bool:
     """Whether a path is a pipe, a socket or a device, which is waited for without an end where it is read."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever reads it says why it cannot be read
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def visible(folder: Path, *patterns: str) -> list[Path]:
+    """What matches a pattern, in order; without what editors and systems keep beside a file, as Emacs .#iou.py and macOS ._iou.py."""
+    return sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def whole_array(file: Path, length: int) -> bool:

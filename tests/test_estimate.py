@@ -167,9 +167,16 @@ def test_a_disk_too_small_is_refused_in_one_sentence_and_what_is_there_counts(di
 
 def test_weights_that_are_there_count_and_a_book_of_finished_runs_needs_no_room_for_checkpoints(disk, tmp_path, monkeypatch):
     (disk(1.0) / "VOCdevkit/VOC2012").mkdir(parents=True)
-    found, runs = estimate.estimate("rtx2060"), [SimpleNamespace(folder=tmp_path / f"run-{i}") for i in range(100)]
-    assert found.trainings < 100
+    found, asked = (
+        estimate.estimate("rtx2060"),
+        estimate._with_starts([experiments.resolve(*job[:2], "rtx2060") for job in BOOK], "rtx2060"),
+    )
+    other = experiments.resolve("remedies", "all-mosaic", "rtx2060")  # no page asks for it
+    assert found.trainings == len(asked) and other not in asked
+    runs = [SimpleNamespace(folder=tmp_path / f"run-{i}", config=config) for i, config in enumerate([*asked, other])]
     monkeypatch.setattr(committed, "finished", lambda profile: runs)
+    runs[-1].folder.mkdir()
+    (runs[-1].folder / "weights.safetensors").write_bytes(b"of an arm that the book does not train")
     made = sum(found.disk[name] for name in ("decoded pictures", "features", "weights"))
     for run in runs[: found.trainings - 1]:
         run.folder.mkdir()
@@ -179,8 +186,8 @@ def test_weights_that_are_there_count_and_a_book_of_finished_runs_needs_no_room_
     disk(made)
     with pytest.raises(InputError, match="still to be written"):
         announce("rtx2060")
-    runs[found.trainings].folder.mkdir()
-    (runs[found.trainings].folder / "weights.safetensors").write_bytes(b"1234")
+    runs[found.trainings - 1].folder.mkdir()
+    (runs[found.trainings - 1].folder / "weights.safetensors").write_bytes(b"1234")
     announce("rtx2060")
 
 

@@ -46,8 +46,6 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
         raise InputError(
             f"{path}: expected a picture's file, found a pipe or a device; save what comes from it as a file, or leave it out."
         )
-    if content is None and path.is_dir():
-        raise InputError(f"{path}: the picture cannot be decoded, it is a folder; name the files in it.")
     try:
         with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
             kind, (width, height) = image.format, image.size
@@ -71,6 +69,8 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
         ) from None
     except FileNotFoundError:
         raise InputError(f"{path}: the picture does not exist; {restore}.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: the picture cannot be decoded, it is a folder; name the files in it.") from None
     except Image.UnidentifiedImageError:
         what = "an empty file" if not (path.stat().st_size if content is None else content) else "something else"
         raise InputError(

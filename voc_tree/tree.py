@@ -14,7 +14,7 @@ from torchvision.datasets import VisionDataset, VOCDetection
 from tqdm import tqdm
 
 from groundwork.errors import InputError, unreadable
-from groundwork.files import endless
+from groundwork.files import endless, visible
 from voc_tree.annotation import Annotation, read_annotation, scan
 from voc_tree.picture import decode
 
@@ -73,8 +73,8 @@ def _base(root: Path) -> Path:
 
 
 def _split_files(base: Path) -> list[Path]:
-    """By name; without those that a system keeps for itself, as macOS its ._train.txt."""
-    return sorted(path for path in (base / SPLITS).glob("*.txt") if not path.name.startswith("."))
+    """By name."""
+    return visible(base / SPLITS, "*.txt")
 
 
 def _advice(root: Path) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from book.press.notebook import numbers_of, output, run_notebook, stopped
 from book.press.side_by_side import side_by_side
 from groundwork.clock import clock
-from groundwork.code_hash import PACKAGES, code_hash, modules
+from groundwork.code_hash import NO_NOTEBOOK, PACKAGES, cells, code_hash, modules
 from groundwork.environment import versions
 from groundwork.errors import InputError, unreadable
 from groundwork.paths import ROOT
@@ -106,22 +106,18 @@ def _done(entry: dict, key: str, data: str, out: Path, name: str) -> bool:
 
 
 def source_key(notebook: Path, profile: str, root: Path = ROOT) -> str:
-    """sha256 over what the outputs follow from, data apart: cells, profile, imported code, shipped JSON, records, pins."""
-    cells = _cells(notebook)
-    data = [f for package in PACKAGES for f in (root / package.replace(".", "/")).rglob("*.json")]
-    shipped = [*data, *(f for f in (root / "records").rglob("*") if f.is_file()), root / "constraints.txt"]
-    parts = [cells, profile, code_hash(modules(notebook, root=root), root=root), tree_hash(shipped, root)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _cells(notebook: Path) -> list[list[str]]:
-    """Kind and text of each cell. InputError for a file that is no notebook: an empty one, say, or one with marks of a merge."""
+    """sha256 over what the outputs follow from, data apart: cells, profile, imported code, shipped JSON, records, pins. InputError
+    for a file that is no notebook."""
     try:
-        return [[cell["cell_type"], "".join(cell["source"])] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        read = cells(notebook)
+    except NO_NOTEBOOK as error:  # an empty file, say, or one with marks of a merge
         raise unreadable(notebook, error) or InputError(
             f"{notebook}: expected a notebook, got something else ({error}); mend it, or take it out of _toc.yml"
         ) from error
+    data = [f for package in PACKAGES for f in (root / package.replace(".", "/")).rglob("*.json")]
+    shipped = [*data, *(f for f in (root / "records").rglob("*") if f.is_file()), root / "constraints.txt"]
+    parts = [read, profile, code_hash(modules(notebook, root=root), root=root), tree_hash(shipped, root)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def data_key(profile: str, root: Path = ROOT) -> str:

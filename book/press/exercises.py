@@ -28,7 +28,7 @@ import torch
 
 from groundwork.code_hash import code_cells
 from groundwork.errors import InputError, writing
-from groundwork.files import in_place_of
+from groundwork.files import in_place_of, visible
 from groundwork.paths import ROOT
 from groundwork.processes import end_with_caller
 
@@ -62,9 +62,7 @@ class Grade:
 
 def names(folder: Path = FOLDER) -> list[str]:
     """The exercises of a folder, by name. InputError where there is none."""
-    found = sorted(
-        file.stem for file in folder.glob("*.py") if not file.name.startswith(".")
-    )  # editors and systems keep .#iou.py and ._iou.py
+    found = [file.stem for file in visible(folder, "*.py")]
     if not found:
         raise InputError(f"{folder}: expected exercises, NAME.py, and there are none; run from a checkout of the project.")
     return found

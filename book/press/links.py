@@ -13,6 +13,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from groundwork.errors import InputError
+from groundwork.files import visible
 from groundwork.paths import ROOT
 
 WHERE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "book/*.md", "book/references.bib", "notebooks/*.ipynb")
@@ -24,9 +25,7 @@ REFUSES_ROBOTS = (401, 403, 405, 429)  # there, but not for a program
 def addresses(root: Path = ROOT) -> dict[str, list[str]]:
     """Every address in the prose and the bibliography, with the files that name it."""
     found: dict[str, list[str]] = {}
-    for file in sorted(
-        file for pattern in WHERE for file in root.glob(pattern) if not file.name.startswith(".")
-    ):  # editors' and systems' own
+    for file in visible(root, *WHERE):
         for match in ADDRESS.finditer(file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""):
             files = found.setdefault(match[0].rstrip(".,;:"), [])
             if (name := file.relative_to(root).as_posix()) not in files:

@@ -123,7 +123,8 @@ def announce(profile: str) -> None:
     of = chosen.on or profile
     data, wanted = data_folder(of), dict(found.disk)
     fetched = wanted.pop(chosen.data[0])
-    ready = [run.folder / "weights.safetensors" for run in committed.finished(profile)]
+    asked = _with_starts([resolve(name, arm, profile, seed) for name, arm, seed in BOOK], profile)
+    ready = [run.folder / "weights.safetensors" for run in committed.finished(profile) if run.config in asked]
     ready = [file for file in ready if file.is_file()]
     if len(ready) >= found.trainings:
         del wanted["checkpoints"]

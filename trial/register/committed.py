@@ -134,6 +134,9 @@ def _trained(profile: str) -> tuple[list[Run], dict[str, str]]:
     code = experiments.training_code()
     oldest_first = sorted(_with_records(runs_folder(), f"{profile}-"), key=lambda run: ((run / "record.json").stat().st_mtime_ns, run))
     runs = [run for run in map(read_run, oldest_first) if run.record["code"] == code]
-    named = lambda run: f"{profile}-{_called(run)}-{run.record['key'][:10]}"  # noqa: E731
+
+    def named(run: Run) -> str:
+        return f"{profile}-{_called(run)}-{run.record['key'][:10]}"
+
     ours, why = _sifted(runs, profile, lambda seen: seen[-1], "of other pictures than the newest run", named)
     return sorted(ours, key=lambda run: run.folder), why

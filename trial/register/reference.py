@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from groundwork.answer import answer
 from groundwork.errors import InputError, writing
-from groundwork.files import filling
+from groundwork.files import filling, visible
 from groundwork.locks import alone
 from groundwork.paths import BUILD
 from groundwork.processes import end_with_caller
@@ -302,7 +302,7 @@ def check(profile: str, records: Path | None = None) -> dict[str, str]:
     """Every stored arm's canary against that of today's code: "same" bit for bit, "rounding", or "changed". InputError where none is, and
     for a file that is none, before the first sings."""
     folder = committed.records_folder(profile, records) / "canaries"
-    if not (files := sorted(file for file in folder.glob("*.json") if not file.name.startswith("."))):  # as macOS keeps ._NAME
+    if not (files := visible(folder, "*.json")):
         raise InputError(f"{folder}: no canary is stored there; name the folder of records that you mean, or train some: reference")
     stored = {arm_of(file): _read_canary(file) for file in files}
     sung = tqdm(stored.items(), desc="canaries", unit="arm")
