@@ -69,7 +69,7 @@ def _run(words: list[str]) -> int:
 
 
 def _require_folders(command: Any) -> None:
-    """InputError for an option's path that goes back from what is no folder."""
+    """InputError for an option's path that goes back from what is no folder, or round in a circle."""
     for value in vars(command).values():
         for one in value if isinstance(value, tuple) else (value,):
             if is_dataclass(one):

@@ -4,13 +4,13 @@ Inside: a dataclass a command. Heavy imports (torch, sphinx) wait inside the com
 """
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from groundwork.answer import spelled
 from groundwork.errors import InputError
 from groundwork.strict_json import dumps
 
@@ -78,7 +78,7 @@ class Train:
             raise InputError(f"{self.out}: already there; give another --out, or remove it first")
         out = in_utf8(Path(os.path.realpath(self.out)))  # where a link leads
         if Path.cwd().is_relative_to(out) or os.path.ismount(out):  # a finished run is moved to its place, which is neither
-            inside = f"name a folder inside it, --out {shlex.quote(str(self.out / 'run'))}"
+            inside = f"name a folder inside it, --out {spelled(self.out / 'run')}"
             raise InputError(f"{self.out}: is the current folder, one around it, or a disk's own; {inside}")
         holder = next(folder for folder in out.parents if folder.exists())
         if not holder.is_dir() or not os.access(holder, os.W_OK):  # told now, and not after hours of training
@@ -126,7 +126,8 @@ class Train:
             raise InputError(f"{self.data}: {takes}, and train.txt names {pictures}; {instead}")
 
     def _start(self, config: "RunConfig") -> "Run | None":
-        """The run that the arm goes on from, if it does. InputError where none is named, or one of another arm or seed."""
+        """The run that the arm goes on from, if it does. InputError where none is named, or one of another arm, seed or profile."""
+        from yolo_core import experiments
         from yolo_core.training.records import read_run
 
         if config.start is None:
@@ -137,8 +138,8 @@ class Train:
         if self.start is None:
             words = {"--arm": arm, "--profile": self.profile, "--data": self.data, "--cache": self.cache, "--weights": self.weights}
             words |= {"--seed": self.seed, "--out": "START"}
-            given = [str(word) for option in words.items() if option[1] is not None for word in option]
-            first = shlex.join(["python", "-m", "yolo_core", "train", before, *given])
+            given = [f"{option} {spelled(word)}" for option, word in words.items() if word is not None]
+            first = " ".join(["python -m yolo_core train", before, *given])
             wanted = f"{config.experiment}/{config.arm} goes on from a run of {config.start}"
             raise InputError(f"{wanted}; train that first, {first}, and name it: --start START")
         if self.weights is not None:
@@ -148,6 +149,11 @@ class Train:
         if (got.experiment, got.arm, got.seed) != (before, arm, config.seed):
             wanted = f"expected a run of {config.start} with seed {config.seed}, got {got.experiment}/{got.arm} with seed {got.seed}"
             raise InputError(f"{self.start}: {wanted}; name another --start")
+        wanted, chosen = experiments.resolve(before, arm, self.profile, self.seed).to_dict(), got.to_dict()
+        free = {"weights", "micro_batch", "checkpoint_activations", "compile"}  # what a reader may choose, and no arm depends on
+        if other := [name for name, value in wanted.items() if name not in free and chosen[name] != value]:
+            differs = f"--profile {self.profile} has {other[0]} {wanted[other[0]]}, and it was trained with {chosen[other[0]]}"
+            raise InputError(f"{self.start}: a run of {config.start} under another profile: {differs}; name another --start or --profile")
         return found
 
 

@@ -1,10 +1,11 @@
 """What stands between a command and its terminal: streams that are closed, cut off or of few letters, and errors as one sentence.
 
-Inside: `mend_streams`, `words_of` (a command line's), `answer` (a command's exit status).
+Inside: `mend_streams`, `words_of` (a command line's), `spelled` (a word for one), `answer` (a command's exit status).
 """
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -84,6 +85,11 @@ def words_of(line: Sequence[str] | None, of_many: Sequence[str] = ()) -> list[st
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)
     return [re.sub(r"^(--[\w-]+=)?(~.*)", lambda found: (found[1] or "") + os.path.expanduser(found[2]), word) for word in words]
+
+
+def spelled(word: object) -> str:
+    """A path or another word as a shell and an option take it: quoted where that is needed, and not to be taken for an option itself."""
+    return shlex.quote(f"./{word}" if str(word).startswith("-") else str(word))
 
 
 def answer(command: Callable[[], int]) -> int:

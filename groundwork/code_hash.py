@@ -75,6 +75,8 @@ def source(path: Path) -> str:
 
 def cells(notebook: Path) -> list[tuple[str, str]]:
     """Kind and text of each cell. One of NO_NOTEBOOK for what is none."""
+    if notebook.exists() and not notebook.is_file():  # of a pipe there would be no end
+        raise OSError("it is no file")
     return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
 
 

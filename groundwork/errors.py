@@ -40,14 +40,16 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def unreadable(path: Path, error: Exception) -> InputError | None:
-    """What is said of a file that this process may not read, and that may be sound; None for another fault."""
-    if not isinstance(error, PermissionError):
+    """What is said of a file that this process cannot read, and that may be sound; None for another fault."""
+    if not may_be_whole(error):
         return None
-    return InputError(f"{path}: cannot be read ({error.strerror}); ask its owner for the right")
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+    mend = "ask its owner for the right" if isinstance(error, PermissionError) else "mend that: the file may be whole"
+    return InputError(f"{path}: cannot be read ({said}); {mend}")
 
 
 def may_be_whole(error: Exception) -> bool:
-    """Whether it is this process that cannot read a file: it lacks the right, the memory, or a free file. Torch wraps what the system says
-    of memory in an error of its own."""
-    short = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+    """Whether it is this process that cannot read a file: it lacks the right, the memory, a free file, or the host of the disk. Torch and
+    others wrap what the system says of memory in errors of their own."""
+    short = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
     return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error)

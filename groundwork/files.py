@@ -180,9 +180,9 @@ def whole_array(file: Path, length: int) -> bool:
 
 
 @contextmanager
-def filling(folder: Path) -> Iterator[None]:
+def filling(folder: Path, instead: str = "a folder that can be written to") -> Iterator[None]:
     """A folder is made, with those around it, to be written into; what was made and holds nothing at the end is removed. InputError where
-    it cannot be made."""
+    it cannot be made, which says what to name `instead`."""
     if leads := next((place for place in (folder, *folder.parents) if place.is_symlink() and not place.exists()), None):
         raise InputError(f"{leads}: a link that leads nowhere today; bring back what it leads to ({leads.readlink()}), or remove it.")
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
@@ -190,7 +190,7 @@ def filling(folder: Path) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
+            raise InputError(f"{folder}: cannot be made ({error.strerror}); name {instead}.") from None
         yield
     finally:
         for place in missing:
@@ -228,11 +228,11 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
 
 
 @contextmanager
-def scratch(folder: Path, prefix: str) -> Iterator[Path]:
+def scratch(folder: Path, prefix: str, instead: str = "a folder that can be written to") -> Iterator[Path]:
     """A new folder inside another, made where it is missing, for what is being written; it goes at the end, and where the process is told
-    to end or its terminal is closed."""
+    to end or its terminal is closed. instead: as for `filling`."""
     with ExitStack() as around:
-        around.enter_context(filling(folder))
+        around.enter_context(filling(folder, instead))
         made = Path(around.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)))
         around.enter_context(_swept_by_a_signal(made, around))
         yield made
@@ -310,7 +310,10 @@ def elsewhere(write: Callable[[Path], Path]) -> Path | None:
 
 
 def there_and_back(path: Path) -> Path:
-    """The path. InputError for one that goes back, by "..", from what is no folder: the system refuses it, Python would shorten it."""
+    """The path. InputError for one that goes back, by "..", from what is no folder: the system refuses it, Python would shorten it. And
+    for one over a link that leads to itself."""
+    if circle := next((place for place in (path, *path.parents) if os.path.islink(os.path.realpath(place))), None):
+        raise InputError(f"{circle}: a link that leads to itself; remove it, or name another place")
     for place, part in enumerate(path.parts):
         if part == ".." and not (before := Path(*path.parts[:place])).is_dir():
             raise InputError(f"{path}: there is no folder {before} to go back from; write the path without it")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from groundwork.errors import writing
+from groundwork.errors import InputError
 from groundwork.files import filling
 
 # What a file system or a system without locks says: Lustre, some NFS.
@@ -28,8 +28,14 @@ def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
     was killed on another machine has to be removed by hand. Who has waited looks first whether the thing is there now. Not to be nested
     for one `made`. InputError where no lock can be laid.
     """
-    with writing(Path(f"{made}.lock")), filling(made.parent):
-        lock = _taken(made, wait, busy)
+    with filling(made.parent):
+        try:
+            lock = _taken(made, wait, busy)
+        except OSError as error:
+            place = Path(error.filename or f"{made}.lock")
+            odd = place.is_symlink() or place.exists() and not place.is_file()  # a folder, or a link, which a lock does not follow
+            mend = "move it away" if odd else "free some space, ask for the right, or name a place that can be written to"
+            raise InputError(f"{place}: the lock cannot be written ({error.strerror or error}); {mend}") from error
     try:
         yield lock is not None
     finally:

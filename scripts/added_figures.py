@@ -7,24 +7,24 @@ FULL: a checkout's records/pocket from before the tables were thinned out (git s
 gradient (median over cells) and the share of starved predictors. A figure that is there is left as it is; whatever needs weights stays out.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from groundwork.drafts import drafted
-from groundwork.errors import InputError, writing
-from groundwork.strict_json import dumps
+from groundwork.answer import answer
+from groundwork.errors import writing
+from groundwork.strict_json import write_json
 from trial.instruments.probes import cell_ratios, early
 from trial.watch import norms
+from yolo_core.training.records import read_run
 
 
-def main(full: Path, records: Path) -> None:
+def main(full: Path, records: Path) -> int:
     done = 0
     for file in sorted(records.glob("*/record.json")):
-        record, tables = json.loads(file.read_text(encoding="utf-8")), full / file.parent.name
+        record, tables = read_run(file.parent).record, full / file.parent.name
         metrics, config = record["metrics"], record["config"]
         if not metrics or not (tables / "curves.parquet").exists():
             continue
@@ -33,16 +33,14 @@ def main(full: Path, records: Path) -> None:
             cells = pd.read_parquet(tables / "cells.parquet")
             metrics["probes"] = cell_ratios(cells, early(cells["step"]), config["gamma"]) | metrics["probes"]
         record["metrics"] = found | metrics
-        with writing(file), drafted(file) as draft:
-            draft.write_text(dumps(record, sort_keys=True) + "\n", encoding="utf-8")
+        with writing(file):
+            write_json(file, record)
         done += 1
     print(f"{records}: {done} records completed")
+    return 0
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or not all(map(os.path.isdir, sys.argv[1:])):
         sys.exit("expected two folders: added_figures.py FULL RECORDS")
-    try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(answer(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -14,7 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from groundwork.errors import InputError
+from groundwork.answer import answer
+from groundwork.drafts import drafted
+from groundwork.errors import InputError, writing
 from groundwork.tables import write_table
 from trial import watch
 from trial.looks import LOOKS
@@ -55,24 +57,21 @@ def add(profile: str, name: str, arm: str, seed: int = 0, records: Path | None =
             found = pd.DataFrame(columns=DETECTION, dtype=float)
         else:  # of the other family of detectors
             continue
-        draft = stored.folder / f".{table}.draft"
-        write_table(found, draft)
-        draft.replace(stored.folder / f"{table}.parquet")
+        file = stored.folder / f"{table}.parquet"
+        with writing(file), drafted(file) as draft:
+            write_table(found, draft)
         added.append(table)
     return added
 
 
-def main(arms: list[str]) -> None:
+def main(arms: list[str]) -> int:
     for arm in arms:
         added = add("pocket", *arm.split("/"))
         print(f"{arm}: {', '.join(added) or 'nothing'} added", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
     if not sys.argv[1:] or any(arm.count("/") != 1 for arm in sys.argv[1:]):
         sys.exit(__doc__)
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(answer(lambda: main(sys.argv[1:])))

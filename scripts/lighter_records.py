@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from groundwork.errors import InputError
+from groundwork.answer import answer
+from groundwork.drafts import drafted
+from groundwork.errors import InputError, writing
 from groundwork.tables import write_table
 from trial.register import committed
 from trial.register.kept import KEPT, keeps
@@ -32,13 +34,10 @@ def parted(run: Run, profile: str) -> tuple[list[Path], list[Path]]:
 
 def rewrite(path: Path) -> None:
     """A table in its smallest form, moved into place once it reads back the same."""
-    table, draft = pd.read_parquet(path), path.with_suffix(".draft")
-    try:
+    table = pd.read_parquet(path)
+    with writing(path), drafted(path) as draft:
         write_table(table, draft)
         pd.testing.assert_frame_equal(pd.read_parquet(draft), table, check_exact=True)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def lighten(profile: str) -> tuple[int, int]:
@@ -48,7 +47,8 @@ def lighten(profile: str) -> tuple[int, int]:
         for path in kept:
             rewrite(path)
         for path in dropped:
-            path.unlink()
+            with writing(path):
+                path.unlink()
     return before, size(profile)
 
 
@@ -56,16 +56,13 @@ def size(profile: str) -> int:
     return sum(path.stat().st_size for path in committed.records_folder(profile).rglob("*") if path.is_file())
 
 
-def main(profile: str) -> None:
+def main(profile: str) -> int:
     before, after = lighten(profile)
     print(f"{committed.records_folder(profile)}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
+    return 0
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    try:
-        main(sys.argv[1])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(answer(lambda: main(sys.argv[1])))

@@ -5,7 +5,6 @@
 tests/test_claims.py holds the file to what the planner says today.
 """
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from groundwork.answer import answer  # noqa: E402
+from groundwork.errors import writing  # noqa: E402
+from groundwork.strict_json import write_json  # noqa: E402
 from trial.planner.memory import GIB, RESERVE_GIB, predict  # noqa: E402
 from yolo_core.training.config import RunConfig  # noqa: E402
 
@@ -24,5 +26,11 @@ def planned() -> dict[str, dict[str, float]]:
     return {"heads_gib": {head: predict(replace(config, head=head), 1).total / GIB + RESERVE_GIB for head in heads}}
 
 
+def main(file: Path = ROOT / "records" / "planned.json") -> int:
+    with writing(file):
+        write_json(file, planned())
+    return 0
+
+
 if __name__ == "__main__":
-    (ROOT / "records" / "planned.json").write_text(json.dumps(planned(), indent=1) + "\n", encoding="utf-8")
+    sys.exit(answer(main))

@@ -17,34 +17,43 @@ from pathlib import Path
 import numpy as np
 
 from emojivoc import layout, statistics
+from groundwork.answer import answer
+from groundwork.drafts import drafted
+from groundwork.errors import InputError, writing
+from groundwork.files import TORN
 from voc_tree.annotation import CLASSES
 
 
 def read(path: Path) -> list[dict[str, np.ndarray]]:
-    """One target an image: `boxes` [n, 4] (xyxy, continuous, in [0, 1]) and `labels` [n]."""
+    """One target an image: `boxes` [n, 4] (xyxy, continuous, in [0, 1]) and `labels` [n]. InputError for a file that is none."""
     targets = []
-    for _, width, height, objects in json.loads(gzip.decompress(path.read_bytes()))["images"]:
-        pixels = np.array([o[1:] for o in objects], float).reshape(-1, 4) - (1, 1, 0, 0)
-        boxes = np.clip(pixels / (width, height, width, height), 0, 1)
-        targets.append({"boxes": boxes, "labels": np.array([CLASSES.index(o[0]) for o in objects], int)})
+    try:
+        for _, width, height, objects in json.loads(gzip.decompress(path.read_bytes()))["images"]:
+            pixels = np.array([o[1:] for o in objects], float).reshape(-1, 4) - (1, 1, 0, 0)
+            boxes = np.clip(pixels / (width, height, width, height), 0, 1)
+            targets.append({"boxes": boxes, "labels": np.array([CLASSES.index(o[0]) for o in objects], int)})
+    except (*TORN, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected a split as gzipped JSON ({error!r}); its form is told at the top of this script") from error
     return targets
 
 
-def main(train: str, val: str) -> None:
+def main(train: str, val: str) -> int:
     splits = {"train": read(Path(train)), "val": read(Path(val))}
     content = {
         "source": "Pascal VOC 2012, detection, splits train and val: aggregates made by scripts/voc2012_statistics.py",
         "statistics": {name: asdict(statistics.summarise(targets)) for name, targets in splits.items()},
         "layout": asdict(layout.fit(splits["train"])),
     }
-    statistics.FILE.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    with writing(statistics.FILE), drafted(statistics.FILE) as draft:
+        draft.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     for name in splits:
         s = statistics.Statistics.from_dict(content["statistics"][name])
         print(f"{name}: {s.images} images, {s.objects_an_image:.2f} objects each, {s.background:.2%} background, {s.cells_lost:.1%} lost")
     print(f"{statistics.FILE.name}: {statistics.FILE.stat().st_size / 1000:.0f} kB")
+    return 0
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    sys.exit(answer(lambda: main(*sys.argv[1:])))

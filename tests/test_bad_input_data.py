@@ -91,6 +91,18 @@ def test_a_split_that_names_missing_files_tells_the_first_and_how_many(tmp_path,
         assert_one_sentence(line, path)
 
 
+@pytest.mark.parametrize("ending", [".JPG", ".jpeg", ".JPEG"])
+def test_a_picture_under_another_ending_is_told_to_be_renamed(tmp_path, ending):
+    path = image(write_tree(tmp_path, train=2, val=1), "train_001")
+    path.rename(path.with_suffix(ending))
+    with pytest.raises(InputError, match=f"train_001{ending} lies there, rename it and its like to end in .jpg"):
+        VocData(tmp_path, "train", 8)
+    (line,) = check(tmp_path)
+    assert f"train_001{ending} lies there, rename it" in line
+    path.with_suffix(ending).rename(path)
+    assert check(tmp_path) == []
+
+
 def test_a_link_to_nowhere_is_a_missing_file(tmp_path):
     path = image(write_tree(tmp_path, train=2, val=1), "train_001")
     path.unlink()

@@ -83,6 +83,27 @@ def test_a_command_without_room_says_so_and_leaves_nothing(command, quick_onnx, 
     assert list(tmp_path.rglob("*")) == [], "neither files nor the folders made for them"
 
 
+def test_a_record_that_finds_no_room_names_its_own_place_and_leaves_nothing(untrained, tmp_path, monkeypatch):
+    def copy2(source, place):
+        raise OSError(errno.ENOSPC, "No space left on device", str(source))  # as shutil has it
+
+    monkeypatch.setattr(reference.shutil, "copy2", copy2)
+    with pytest.raises(InputError, match=f"^{tmp_path}/records/focal-mse-0: cannot be written .No space left"):
+        reference._store(read_run(untrained), tmp_path / "records/focal-mse-0", "smoke")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_made_is_told_with_the_option_that_names_another(tmp_path, monkeypatch):
+    root = write_tree(tmp_path / "tree", train=1, val=1)
+
+    def mkdir(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(InputError, match=r"\.cache: cannot be made .*--cache"):
+        VocData(root, "train", 8)
+
+
 def test_predict_without_room_leaves_an_earlier_folder_as_it_was(tree, untrained, tmp_path, capsys):
     words = ["predict", untrained, image(tree, "val_001"), "--out", tmp_path]
     assert main([str(word) for word in words]) == 0

@@ -157,3 +157,12 @@ def test_features_wanted_twice_at_once_are_computed_once(tmp_path, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         maps = list(pool.map(lambda _: features.FeatureData(data, backbone, progress=False).images, range(2)))
     assert len(built) == 1 and maps[0].equal(maps[1])
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_lies_in_the_place_of_a_lock_is_named_and_to_be_moved_away(kind, tmp_path):
+    lock = tmp_path / "thing.lock"
+    lock.mkdir() if kind == "folder" else lock.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="thing.lock: the lock cannot be written .*; move it away"), alone(tmp_path / "thing"):
+        pass
+    assert os.path.lexists(lock) and not (tmp_path / "elsewhere").exists()

@@ -45,8 +45,9 @@ def test_a_group_of_a_name_that_a_page_could_not_write_is_refused(tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_that_are_torn_are_told_by_name_with_the_remedy(tmp_path):
-    (tmp_path / "baseline.json").write_text("")
+@pytest.mark.parametrize("content", ["", "[]", "3", "null", "[" * 10**5, None], ids=["empty", "list", "number", "null", "deep", "folder"])
+def test_numbers_that_are_torn_are_told_by_name_with_the_remedy(tmp_path, content):
+    (tmp_path / "baseline.json").mkdir() if content is None else (tmp_path / "baseline.json").write_text(content)
     with pytest.raises(InputError, match="baseline.json: torn .*; `make clean` removes it, with the built pages and no run"):
         numbers.merge([tmp_path])
 

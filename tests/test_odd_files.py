@@ -4,8 +4,6 @@ sentence at the most, never what took long, and nothing waits for ever."""
 import hashlib
 import json
 import os
-import shutil
-import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -33,10 +31,10 @@ from voc_tree import photographs, tree
 from voc_tree.picture import decode
 from yolo_core.__main__ import main
 from yolo_core.training.records import read_run
+from yolo_core.training.writing import keep
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "book/_ext")]
-import added_figures  # noqa: E402
 import on_a_card  # noqa: E402
 import pack_for_a_card  # noqa: E402
 from book_numbers import Shown  # noqa: E402
@@ -78,7 +76,42 @@ def test_a_pipe_in_the_place_of_a_record_a_stamp_or_an_archive_is_told(tmp_path,
     assert photographs.ARCHIVES["one"].missing(tmp_path) == 1, "it is not one of those that are there"
 
 
+@posix
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_a_readers_notebook_is_told(tmp_path):
+    os.mkfifo(tmp_path / "grid.ipynb")
+    graded = exercises.grade("grid", tmp_path / "grid.ipynb")
+    assert graded.verdict == "wrong" and "grid.ipynb: expected a notebook" in graded.said and "it is no file" in graded.said
+
+
 # Links, and folders in the place of files
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "focal", "--arm", "mse", "--profile", "smoke", "--data", "none", "--out"),
+        ("data", "emoji", "--train", "1", "--val", "1", "--out"),
+        ("exercises", "--out"),
+        ("forest", "--out"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_link_to_itself_is_told_before_any_work(words, tmp_path, capsys):
+    (tmp_path / "loop").symlink_to("loop")
+    for place in ("loop", "loop/within"):
+        assert "loop: a link that leads to itself; remove it" in refused(capsys, *words, tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+def test_a_folder_called_as_a_table_keeps_a_retrained_run_from_its_place_and_no_further(tmp_path):
+    record = {"key": "k", "code": "c", "config": {}, "data": {"fingerprints": {}}, "metrics": {}}
+    for _ in range(2):
+        keep(tmp_path / "run", record, {}, {})
+    (tmp_path / "run/mine.parquet").mkdir()
+    with pytest.warns(UserWarning, match="something lies there by now"):
+        assert keep(tmp_path / "run", record, {}, {}).folder == tmp_path / "run-2"
+    assert (tmp_path / "run/mine.parquet").is_dir()
 
 
 @pytest.mark.parametrize("lies", ["a link", "a folder"])
@@ -208,19 +241,6 @@ def test_a_record_is_kept_where_nobody_listens_any_more(parts, command, tmp_path
     monkeypatch.setattr("builtins.print", gone)
     assert main([command, "--out", str(tmp_path / "mine.json")]) == 141
     assert json.loads((tmp_path / "mine.json").read_text())
-
-
-def test_a_record_that_cannot_be_completed_stays_as_it_was(tmp_path):
-    shutil.copytree(ROOT / "records/pocket/baseline-compressed-0", tmp_path / "records/run")
-    file = tmp_path / "records/run/record.json"
-    before = file.read_bytes()
-    shutil.copytree(tmp_path / "records", tmp_path / "full")
-    code = "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
-    words = [sys.executable, "-B", "-c", code, added_figures.__file__, tmp_path / "full", tmp_path / "records"]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode and "cannot be written (File too large)" in done.stderr and "Traceback" not in done.stderr
-    assert file.read_bytes() == before and [path.name for path in file.parent.iterdir() if path.suffix == ".json"] == ["record.json"]
 
 
 # Editors' and systems' own files; addresses

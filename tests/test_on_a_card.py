@@ -231,3 +231,19 @@ def test_what_is_no_record_of_a_card_is_refused_in_a_sentence(said, tmp_path, co
     with pytest.raises(InputError, match=r"memory.json: expected what scripts/on_a_card.py writes") as caught:
         card.part("memory")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("needs", [{}, {"needs_gib": "7"}, [1], None])
+def test_a_record_of_a_card_with_odd_figures_is_refused_in_a_sentence(said, tmp_path, needs):
+    said()
+    record = json.loads((tmp_path / "memory.json").read_text())
+    record["parts"]["memory"]["found"]["six_gib"]["heads"]["full"] = needs
+    (tmp_path / "memory.json").write_text(json.dumps(record))
+    for read in (card.margin, card.told):
+        with pytest.raises(InputError, match="expected what scripts/on_a_card.py writes"):
+            read()
+    record["parts"]["memory"]["found"] = [1]
+    (tmp_path / "memory.json").write_text(json.dumps(record))
+    for read in (card.margin, card.told):
+        with pytest.raises(InputError, match="expected what scripts/on_a_card.py writes"):
+            read()

@@ -293,7 +293,7 @@ TORN = [
     "[]",
     "{}",
     '{"code": "c", "digest": "d", "losses": ["one"]}',
-    '{"code": "c", "digest": "d", "losses": 1}',
+    *(json.dumps({"code": "c", "digest": "d", "losses": losses}) for losses in (1, {}, "")),
 ]
 
 

@@ -58,6 +58,34 @@ def run_of(folder, name, arm, seed=0, weights=None):
     return str(write_run(folder, record, {}, weights or {"w": torch.ones(1)}).folder)
 
 
+def test_a_start_of_another_profile_is_refused_and_one_that_was_cut_otherwise_is_not(tree, tmp_path, capsys, reached):
+    started = {"micro_batch": 2, "weights": "imagenet"}
+    record = {"key": "k", "code": "c", "data": {"fingerprints": {}}, "metrics": {}}
+    for profile, asked, status in (("photographs", "smoke", 2), ("smoke", "photographs", 2), ("smoke", "smoke", 0)):
+        config = experiments.resolve("focal", "mse", profile).to_dict() | started
+        folder = write_run(tmp_path / f"{profile} for {asked}", record | {"config": config}, {}, {"w": torch.ones(1)}).folder
+        words = command(tree, tmp_path / "run", "finetune", "continued", "--start", str(folder), "--profile", asked)
+        assert main(words) == status
+        error = capsys.readouterr().err
+        assert ("under another profile: --profile " in error and "name another --start or --profile" in error) == bool(status)
+    assert len(reached) == 1
+
+
+def test_a_command_that_is_advised_works_for_a_path_that_begins_with_a_dash(tree, tmp_path, monkeypatch, capsys, reached):
+    monkeypatch.chdir(tmp_path)
+    Path("-tree").symlink_to(tree)
+    assert main(["train", "finetune", "--arm", "continued", "--profile", "smoke", "--data=-tree", "--cache", "./-c", "--out=-r"]) == 2
+    told = shlex.split(re.search(r"train that first, python -m yolo_core (.*), and name it: --start START", capsys.readouterr().err)[1])
+    assert "./-tree" in told and "./-c" in told and main(told) == 0
+    assert main(["exercises", "--out=-mine", "--check"]) == 2
+    told = shlex.split(capsys.readouterr().err.partition("write them with: python -m yolo_core ")[2])
+    assert main(told) == 0 and list(Path("-mine").glob("*.ipynb"))
+    Path("-tree").unlink()
+    write_tree(tmp_path / "-other", train=1, val=1)
+    assert main(["data", "check", "."]) == 1
+    assert main(["data", "check", capsys.readouterr().out.partition("; pass ")[2].split()[0].rstrip(".")]) == 0
+
+
 def test_a_val_that_shares_pictures_with_train_is_told(tmp_path):
     root = write_tree(tmp_path / "tree", train=4, val=2)
     splits = root / "VOCdevkit/VOC2012/ImageSets/Main"

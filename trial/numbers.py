@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.paths import BUILD
 from groundwork.strict_json import write_json
 
@@ -54,8 +54,11 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
             raise InputError(f"{both}; remove the file that is left from elsewhere, or rename one of the two.")
         try:
             groups[file.stem] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{file}: torn ({error}); `make clean` removes it, with the built pages and no run.") from error
+            if not isinstance(groups[file.stem], dict):
+                raise ValueError("expected a group of numbers")
+        except (OSError, ValueError, RecursionError) as error:
+            again = "`make clean` removes it, with the built pages and no run"
+            raise unreadable(file, error) or InputError(f"{file}: torn ({error}); {again}.") from error
         sources[file.stem] = file
     return groups
 

@@ -34,6 +34,7 @@ from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
 
 SCRATCH = ".building-cache-"  # how the folder of a cache in the making is called
+CACHE = "another folder as the cache (--cache on a command line)"
 VERSION = 1  # of the layout below and of the meaning of what is in it: raise it and old caches are left alone
 CHUNK = 64  # pictures decoded between two writes: bounds the memory, keeps every thread busy
 
@@ -68,7 +69,7 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
         return _load(place, len(split), size)
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
-        raise InputError(f"{folder}: the cache cannot be written ({said}); free some space, or name another folder as cache.") from error
+        raise InputError(f"{folder}: the cache cannot be written ({said}); free some space, or name {CACHE}.") from error
 
 
 def write_cache(
@@ -127,7 +128,7 @@ def _write(
 ) -> None:
     """Write the cache beside its place and move it there whole: a reader sees all of it or none. `rest` gives the table of targets and
     what meta.json says besides, once the last picture is written."""
-    with scratch(place.parent, SCRATCH) as folder:
+    with scratch(place.parent, SCRATCH, CACHE) as folder:
         _sweep(place.parent)
         whole = folder / "cache"
         whole.mkdir()

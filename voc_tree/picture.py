@@ -1,6 +1,6 @@
 """One picture: a file decoded to RGB, or refused in one sentence.
 
-Inside: `decode` (full size, for looking and checking) and `read_image` (squashed to a square, for the network).
+Inside: `decode` (full size, for looking and checking), `read_image` (squashed to a square, for the network) and `misnamed`.
 
 EXIF orientation is not applied unless asked for: VOC's boxes are in stored pixels, and torchvision's reader leaves it alone too. A
 picture from a phone has no boxes yet, and is turned upright.
@@ -68,7 +68,7 @@ def decode(path: Path | str, content: bytes | None = None, upright: bool = False
             f"{path}: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more (a decompression bomb?); scale the picture down."
         ) from None
     except FileNotFoundError:
-        raise InputError(f"{path}: the picture does not exist; {restore}.") from None
+        raise InputError(f"{path}: the picture does not exist; {misnamed(Path(path))}{restore}.") from None
     except IsADirectoryError:
         raise InputError(f"{path}: the picture cannot be decoded, it is a folder; name the files in it.") from None
     except Image.UnidentifiedImageError:
@@ -98,3 +98,9 @@ def read_image(path: Path | str, size: int, upright: bool = False) -> tuple[UInt
     image = decode(path, upright=upright)
     square = image.resize((size, size), Image.Resampling.BILINEAR)  # Pillow widens the filter when shrinking: antialias
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), image.size
+
+
+def misnamed(path: Path) -> str:
+    """Of a picture that is missing: where one of the same name with another ending lies, as cameras write it, that it is to be renamed."""
+    other = next((place for ending in (".JPG", ".jpeg", ".JPEG", ".Jpg") if (place := path.with_suffix(ending)).is_file()), None)
+    return f"{other.name} lies there, rename it and its like to end in {path.suffix}; else " if other else ""

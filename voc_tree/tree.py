@@ -13,10 +13,11 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset, VOCDetection
 from tqdm import tqdm
 
+from groundwork.answer import spelled
 from groundwork.errors import InputError, unreadable
 from groundwork.files import endless, visible
 from voc_tree.annotation import Annotation, read_annotation, scan
-from voc_tree.picture import decode
+from voc_tree.picture import decode, misnamed
 
 BASE = Path("VOCdevkit") / "VOC2012"
 SPLITS = Path("ImageSets") / "Main"
@@ -48,7 +49,7 @@ class Split(VOCDetection):
             if missing := [path for path in paths if Path(path).name not in present]:
                 raise InputError(
                     f"{self.file}: {len(missing)} of its {len(self)} {kind} are missing, the first is {missing[0]}; "
-                    "restore them, or take their ids out of the split file."
+                    f"{misnamed(Path(missing[0]))}restore them, or take their ids out of the split file."
                 )
 
 
@@ -82,12 +83,12 @@ def _advice(root: Path) -> str:
     around = [root, *root.absolute().parents[:3], *sorted(path for path in root.glob("*") if path.is_dir())]
     for place in around:
         if (place / BASE).is_dir():
-            return f"pass {place}"
+            return f"pass {spelled(place)}"
     for place in around:
         if other := next((path for path in sorted((place / BASE.parent).glob("VOC*")) if (path / "JPEGImages").is_dir()), None):
-            return f"rename {other} to {BASE.name} and pass {place}"
+            return f"rename {other} to {BASE.name} and pass {spelled(place)}"
         if (place / BASE.name / "JPEGImages").is_dir():
-            return f"move {place / BASE.name} into {place / BASE.parent} and pass {place}"
+            return f"move {place / BASE.name} into {place / BASE.parent} and pass {spelled(place)}"
     return "pass the folder that holds VOCdevkit, or fetch one with `python -m yolo_core data voc --out FOLDER`"
 
 

@@ -8,7 +8,6 @@ syntax of the code) is the same: a notebook asks for a run and need not care whi
 """
 
 import math
-import shlex
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from groundwork.answer import spelled
 from groundwork.code_hash import code_hash, modules
 from groundwork.errors import InputError
 from groundwork.locks import alone
@@ -248,7 +248,7 @@ def prepare_data(profile: str, progress: bool = True) -> Path:
     folder = data_folder(name)
     if chosen.train_images is None:
         if not (folder / BASE).exists():
-            command = f"python -m yolo_core data {chosen.data[1]} --out {shlex.quote(str(folder))}"
+            command = f"python -m yolo_core data {chosen.data[1]} --out {spelled(folder)}"
             raise InputError(f"{folder}: no {chosen.data[0]} there; run `{command}`")
         return folder
     size = chosen.base.get("image_size", RunConfig.image_size)

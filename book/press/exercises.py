@@ -10,7 +10,6 @@ import ast
 import os
 import re
 import reprlib
-import shlex
 import signal
 import sys
 import tempfile
@@ -26,8 +25,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from groundwork.answer import spelled
 from groundwork.code_hash import code_cells
-from groundwork.errors import InputError, writing
+from groundwork.errors import InputError, may_be_whole, writing
 from groundwork.files import in_place_of, visible
 from groundwork.paths import ROOT
 from groundwork.processes import end_with_caller
@@ -114,7 +114,7 @@ def grade(name: str, answer: Path | None = None, folder: Path = FOLDER) -> Grade
     try:
         answered = code_cells(answer)
     except InputError as error:
-        if isinstance(error.__cause__, PermissionError):  # what was not read has no grade
+        if error.__cause__ is not None and may_be_whole(error.__cause__):  # what was not read has no grade
             raise
         return Grade(name, "wrong", str(error))
     try:
@@ -254,7 +254,7 @@ def grade_all(answers: Path, folder: Path = FOLDER) -> list[Grade]:
     if os.path.lexists(answers) and not answers.is_dir():
         raise InputError(f"{answers}: expected the folder of the exercises' notebooks, and it is none; name another --out")
     if not answers.is_dir() or not any(file.suffix == ".ipynb" for file in answers.iterdir()):
-        how = f"python -m yolo_core exercises --out {shlex.quote(str(answers))}"
+        how = f"python -m yolo_core exercises --out {spelled(answers)}"
         raise InputError(f"{answers}: expected the notebooks of the exercises, and there are none; write them with: {how}")
     return [grade(name, answers / f"{name}.ipynb", folder) for name in names(folder)]
 

@@ -93,6 +93,14 @@ CASES = (
     *(Case(f"no {key}", without(key), f"expected '{key}'") for key in ("key", "config", "data", "code", "steps", "metrics")),
     *(Case(f"no {key} in the metrics", without(key, "metrics"), f"expected '{key}'") for key in ("map", "cuts", "images", "objects")),
     Case("no fingerprints", without("fingerprints", "data"), "expected the fingerprints"),
+    *(
+        Case(f"fingerprints {value!r}", having("data", fingerprints={"train": value}), "expected the fingerprints")
+        for value in ([], 7, None)
+    ),
+    *(
+        Case(f"times {value!r}"[:30], having(times=value), "expected 'times' with 'total_s' in seconds")
+        for value in ([1], "long", 5, {"total_s": "abc"}, {"total_s": [1]}, {"total_s": -5}, {"total_s": None}, {"total_s": float("inf")})
+    ),
     Case("a key that is a number", having(key=7), "expected 'key' to be a str"),
     Case("a configuration that is a list", having(config=[]), "expected 'config' to be a dict"),
     Case("data that are a path", having(data="/etc"), "expected 'data' to be a dict"),
@@ -115,6 +123,7 @@ CASES = (
     Case("a sound one", WHOLE, means=0.25),
     Case("a key that this version does not know", having(comment="x"), means=0.25),
     Case("a figure that this version does not know", having("metrics", brilliance=7), means=0.25),
+    Case("no times", having(times=None), means=0.25),
     Case("a whole number for a share", having("metrics", map=1), means=1),
     Case("a split without objects: no mAP", having("metrics", map=NAN, objects=0, per_class={}), means=NAN),
     Case("nothing detected: no precision", having("metrics", "cuts", "0.001", precision=NAN), means=0.25),

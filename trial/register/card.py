@@ -4,7 +4,8 @@ Inside: `FOLDER`, `part` (what was found of one), `margin` (claim H2's evidence)
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,27 +27,37 @@ def part(name: str, folder: Path | None = None) -> Mapping[str, Any] | None:
     file = (folder or FOLDER) / {"processes": "study.json"}.get(name, f"{name}.json")
     if not file.exists():
         return None
-    try:
+    with _as_written(file):
         said = json.loads(file.read_text(encoding="utf-8"))["parts"].get(name)
         if said is None or not said["found"]:
             return None
         rehearsal, _ = said["rehearsal"], said["card"]["name"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: expected what scripts/on_a_card.py writes ({error!r}); remove it, or run `make card` again") from error
     if rehearsal:
         raise InputError(f"{file}: a rehearsal on a CPU says nothing of a card; remove it, or run `make card` where there is one")
     return said
 
 
+@contextmanager
+def _as_written(place: Path) -> Iterator[None]:
+    """InputError where what a card said is not as the script writes it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{place}: expected what scripts/on_a_card.py writes ({error!r}); remove it, or run `make card` again") from error
+
+
 def margin(folder: Path | None = None) -> tuple[float, str] | None:
     """(GiB, the card's name): by how much the full head's step oversteps six gigabytes or the compressed one's stays below, whichever is
     less, one picture at a time, the driver's context included; below 0 where one of the two does not. None where no card said."""
-    said = part("memory", folder)
-    six = said and said["found"].get("six_gib")
-    if not six or not {"full", "compressed"} <= set(six["heads"]):
-        return None
-    full, compressed = (six["heads"][head]["needs_gib"] for head in ("full", "compressed"))
-    return min(full - six["card_gib"], six["card_gib"] - compressed), said["card"]["name"]
+    with _as_written((folder or FOLDER) / "memory.json"):
+        said = part("memory", folder)
+        six = said and said["found"].get("six_gib")
+        if not six or not {"full", "compressed"} <= set(six["heads"]):
+            return None
+        full, compressed = (six["heads"][head]["needs_gib"] for head in ("full", "compressed"))
+        return min(full - six["card_gib"], six["card_gib"] - compressed), said["card"]["name"]
 
 
 def told(folder: Path | None = None) -> dict[str, str]:
@@ -55,10 +66,11 @@ def told(folder: Path | None = None) -> dict[str, str]:
     asked = {name: part(name, folder) for name in ("memory", "correctness", "speed", "processes")}
     found = {name: said["found"] if said else {} for name, said in asked.items()}
     names = dict.fromkeys(said["card"]["name"] for said in asked.values() if said)
-    memory = (_memory(found["memory"].get("peaks", {})), _six(found["memory"].get("six_gib", {})))
-    speed = (_speed(found["speed"].get("loops", {})), _waiting(found["speed"].get("waiting", {})))
-    speed += (_processes(found["processes"].get("steps_a_second", {})),)
-    said = {"memory": memory, "speed": speed, "correctness": (_correctness(found["correctness"]),)}
+    with _as_written(folder or FOLDER):
+        memory = (_memory(found["memory"].get("peaks", {})), _six(found["memory"].get("six_gib", {})))
+        speed = (_speed(found["speed"].get("loops", {})), _waiting(found["speed"].get("waiting", {})))
+        speed += (_processes(found["processes"].get("steps_a_second", {})),)
+        said = {"memory": memory, "speed": speed, "correctness": (_correctness(found["correctness"]),)}
     on = f"Measured on {' and '.join(names)}."
     return {"name": " and ".join(names) or "none"} | {
         name: "\n\n".join([on, *filter(None, parts)]) if any(parts) else NONE for name, parts in said.items()

@@ -105,7 +105,7 @@ def judged(profile: str, runs: Iterable[Run]) -> list[Finding]:
 
 def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
     """Whether a record's fingerprints name today's splits (`AS_TODAY` says which others do)."""
-    return all(AS_TODAY.get(recorded[split], recorded[split]) == fingerprint for split, fingerprint in today.items())
+    return all(AS_TODAY.get(found := recorded.get(split), found) == fingerprint for split, fingerprint in today.items())
 
 
 def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:

@@ -13,7 +13,6 @@ import math
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +24,7 @@ from tqdm.auto import tqdm
 
 from groundwork.answer import answer
 from groundwork.errors import InputError, writing
-from groundwork.files import filling, visible
+from groundwork.files import filling, scratch, visible
 from groundwork.locks import alone
 from groundwork.paths import BUILD
 from groundwork.processes import end_with_caller
@@ -237,7 +236,8 @@ def _read_canary(file: Path) -> dict[str, Any]:
     """InputError for a file that is torn, or no canary."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        whole = isinstance(found["code"], str) and isinstance(found["digest"], str) and all(math.isfinite(x) for x in found["losses"])
+        kinds = {"code": str, "digest": str, "losses": list}
+        whole = all(isinstance(found[name], kind) for name, kind in kinds.items()) and all(map(math.isfinite, found["losses"]))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         whole = False
     if not whole:
@@ -283,9 +283,8 @@ def is_stored(profile: str, name: str, arm: str, seed: int, data: dict[str, str]
 
 def _store(run: Run, folder: Path, profile: str) -> None:
     """Copy what `kept.py` names beside its place, and move it there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        draft = Path(scratch) / "record"
+    with writing(folder), scratch(folder.parent, f".{folder.name}-") as around:
+        draft = around / "record"
         draft.mkdir()
         _copy(run, draft, profile)
         shutil.rmtree(folder, ignore_errors=True)

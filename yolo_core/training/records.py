@@ -9,6 +9,7 @@ who reads a record alone need not wait for them.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,8 +101,12 @@ def _fault(record: dict[str, Any]) -> str | None:
     for key, kind in PARTS.items():
         if not isinstance(record.get(key), kind):
             return f"expected {key!r} to be a {kind.__name__}, got {str(record.get(key))[:40]!r}"
-    if not isinstance(record["data"].get("fingerprints"), dict):
+    prints = record["data"].get("fingerprints")
+    if not isinstance(prints, dict) or not all(isinstance(value, str) for value in prints.values()):
         return "expected the fingerprints of its data, got none"
+    total = times.get("total_s", 0) if isinstance(times := record.get("times") or {}, dict) else None
+    if type(total) not in (int, float) or not 0 <= total < math.inf:
+        return f"expected 'times' with 'total_s' in seconds, got {str(times)[:40]!r}"
     if record["metrics"]:  # a training that burst has none
         if type(record.get("steps")) is not int or record["steps"] < 1:
             return f"expected 'steps' to be a whole number above 0, got {str(record.get('steps'))[:40]!r}"

@@ -62,7 +62,7 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
 def _same(folder: Path, record: dict[str, Any], ours: set[str]) -> bool:
     """Whether a folder holds a sound run of the record's key, after as many steps, its start's too, and nothing else but other tables."""
     try:
-        if any(path.name not in ours and path.suffix != ".parquet" for path in folder.glob("*")):
+        if any(path.name not in ours and not (path.suffix == ".parquet" and path.is_file()) for path in folder.glob("*")):
             return False
         return all(read_run(folder).record.get(name) == record.get(name) for name in ("key", "steps", "data"))
     except InputError:

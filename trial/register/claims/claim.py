@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from groundwork.errors import InputError, unreadable
 from groundwork.paths import ROOT
 from yolo_core.experiments import STORY
 
@@ -90,8 +91,13 @@ def head_margin() -> float:
     """GiB, predicted for ResNet18 at 448 px under Adam, one picture at a time, the planner's reserve included: by how much the full head
     oversteps a card of 6 GiB, or by how much the compressed one stays below, whichever is less. From records/planned.json, which
     scripts/planned.py writes and a test holds to today's planner: who only reads a register need not wait for it."""
-    gib = json.loads((ROOT / "records" / "planned.json").read_text(encoding="utf-8"))["heads_gib"]
-    return min(gib["full"] - 6, 6 - gib["compressed"])
+    file = ROOT / "records" / "planned.json"
+    try:
+        gib = json.loads(file.read_text(encoding="utf-8"))["heads_gib"]
+        return min(gib["full"] - 6, 6 - gib["compressed"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        again = "bring back the one that was committed, or write it anew: python scripts/planned.py"
+        raise unreadable(file, error) or InputError(f"{file}: not the planner's figures ({error!r}); {again}") from error
 
 
 def least_step(scratch: Metrics, focal: Metrics, frozen: Metrics, tuned: Metrics) -> float:
