@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.contest import Growth, Row
 from groundwork.environment import versions
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.paths import ROOT
 from groundwork.strict_json import write_json
 
@@ -88,7 +88,9 @@ def read(file: Path = FILE) -> Record | None:
         growth = [Growth.from_dict(growth) for growth in values["growth"]]
         return Record(values["made"], rows, growth, values["book"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: expected a record of the bench ({error!r}); make it again: {COMMAND}") from error
+        raise unreadable(file, error) or InputError(
+            f"{file}: expected a record of the bench ({error!r}); make it again: {COMMAND}"
+        ) from error
 
 
 def told(record: Record | None) -> dict[str, Any]:

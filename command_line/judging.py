@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundwork.errors import InputError, writing
+from groundwork.errors import InputError, unreadable, writing
 from groundwork.files import elsewhere
 from groundwork.paths import runs_folder
 from groundwork.strict_json import dumps
@@ -25,7 +25,9 @@ def _a_file(out: Path, keys: set[str]) -> Path:
         raise InputError(f"{out}: expected a file in a folder that is there; name another --out")
     try:
         renewed = not os.path.lexists(out) or keys <= set(json.loads(out.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        if refused := unreadable(out, error):
+            raise refused from error
         renewed = False
     if not renewed:
         raise InputError(f"{out}: already there, and no earlier record that this one renews; name another --out")

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from emojivoc.glyphs import GLYPHS, STYLES
 from emojivoc.scene import Scene, compose
-from groundwork.errors import InputError, writing
+from groundwork.errors import InputError, unreadable, writing
 from groundwork.files import endless, in_place_of
 from groundwork.processes import end_with_caller
 from voc_tree.annotation import CLASSES, DRAWN, to_xml
@@ -171,7 +171,9 @@ def _is_there(out: Path, asked: dict) -> bool:
         if endless(out / DRAWN):
             raise ValueError("a pipe")
         found = dict(json.loads((out / DRAWN).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        if refused := unreadable(out / DRAWN, error):
+            raise refused from None
         first = min(out.iterdir()).name if out.is_dir() else out.name
         said = f"expected a new or empty folder, found other files ({first} the first)"
         raise InputError(f"{out}: {said}; name another folder for the scenes.") from None

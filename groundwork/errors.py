@@ -11,13 +11,17 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-# Full, a quota or a limit reached, to be read only, not for this user, worn out or gone; names too long, or that lead in a circle.
+# Full, a quota or a limit reached, to be read only, not for this user, worn out or gone, or its host does not answer; names too long, or
+# that lead in a circle; too many files, too little memory.
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}) | {
     errno.ENAMETOOLONG,
     errno.ELOOP,
     errno.ENOTDIR,
     errno.EISDIR,
     errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ETIMEDOUT,
 }
 
 
@@ -43,7 +47,7 @@ def unreadable(path: Path, error: Exception) -> InputError | None:
     """What is said of a file that this process cannot read, and that may be sound; None for another fault."""
     if not may_be_whole(error):
         return None
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or "too little memory"
     mend = "ask its owner for the right" if isinstance(error, PermissionError) else "mend that: the file may be whole"
     return InputError(f"{path}: cannot be read ({said}); {mend}")
 

@@ -28,7 +28,7 @@ from urllib.request import Request, urlopen
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 
 SILENCE = 30.0  # seconds without a byte after which the host counts as down; urllib itself would wait for ever
 CHUNK = 2**20  # bytes between two writes
@@ -133,7 +133,9 @@ class Contents:
                 self._file = tarfile.open(path, "r:")  # not compressed, or the error would list every method in lines
                 self._members = {member.name: member for member in self._file if member.isfile()}
         except TORN as error:
-            raise InputError(f"{path}: expected a whole archive, got one that cannot be read ({error}); fetch it again.") from error
+            raise unreadable(path, error) or InputError(
+                f"{path}: expected a whole archive, got one that cannot be read ({error}); fetch it again."
+            ) from error
 
     def __enter__(self) -> "Contents":
         return self
@@ -312,8 +314,9 @@ def elsewhere(write: Callable[[Path], Path]) -> Path | None:
 def there_and_back(path: Path) -> Path:
     """The path. InputError for one that goes back, by "..", from what is no folder: the system refuses it, Python would shorten it. And
     for one over a link that leads to itself."""
-    if circle := next((place for place in (path, *path.parents) if os.path.islink(os.path.realpath(place))), None):
-        raise InputError(f"{circle}: a link that leads to itself; remove it, or name another place")
+    with suppress(PermissionError):  # a link that may not be read: the system has its own word of it
+        if circle := next((place for place in (path, *path.parents) if os.path.islink(os.path.realpath(place))), None):
+            raise InputError(f"{circle}: a link that leads to itself; remove it, or name another place")
     for place, part in enumerate(path.parts):
         if part == ".." and not (before := Path(*path.parts[:place])).is_dir():
             raise InputError(f"{path}: there is no folder {before} to go back from; write the path without it")

@@ -4,6 +4,7 @@ Inside: `alone`.
 """
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,7 +34,9 @@ def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
             lock = _taken(made, wait, busy)
         except OSError as error:
             place = Path(error.filename or f"{made}.lock")
-            odd = place.is_symlink() or place.exists() and not place.is_file()  # a folder, or a link, which a lock does not follow
+            odd = os.path.lexists(place) and (
+                os.path.islink(place) or not os.path.isfile(place)
+            )  # a folder, or a link, which a lock does not follow
             mend = "move it away" if odd else "free some space, ask for the right, or name a place that can be written to"
             raise InputError(f"{place}: the lock cannot be written ({error.strerror or error}); {mend}") from error
     try:

@@ -11,14 +11,12 @@ import os
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from groundwork.answer import answer
 from groundwork.errors import writing
 from groundwork.strict_json import write_json
 from trial.instruments.probes import cell_ratios, early
 from trial.watch import norms
-from yolo_core.training.records import read_run
+from yolo_core.training.records import Run, read_run
 
 
 def main(full: Path, records: Path) -> int:
@@ -28,9 +26,9 @@ def main(full: Path, records: Path) -> int:
         metrics, config = record["metrics"], record["config"]
         if not metrics or not (tables / "curves.parquet").exists():
             continue
-        found = {"gradient_norm": norms(pd.read_parquet(tables / "curves.parquet").to_dict("records"), config["clip_norm"])}
+        found = {"gradient_norm": norms(Run(tables, record).table("curves").to_dict("records"), config["clip_norm"])}
         if (tables / "cells.parquet").exists() and "focal_to_mse_gradient_early" in metrics["probes"]:
-            cells = pd.read_parquet(tables / "cells.parquet")
+            cells = Run(tables, record).table("cells")
             metrics["probes"] = cell_ratios(cells, early(cells["step"]), config["gamma"]) | metrics["probes"]
         record["metrics"] = found | metrics
         with writing(file):

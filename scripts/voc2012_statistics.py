@@ -29,10 +29,12 @@ def read(path: Path) -> list[dict[str, np.ndarray]]:
     targets = []
     try:
         for _, width, height, objects in json.loads(gzip.decompress(path.read_bytes()))["images"]:
+            if not (width > 0 and height > 0):
+                raise ValueError(f"a picture of {width} x {height}")
             pixels = np.array([o[1:] for o in objects], float).reshape(-1, 4) - (1, 1, 0, 0)
             boxes = np.clip(pixels / (width, height, width, height), 0, 1)
             targets.append({"boxes": boxes, "labels": np.array([CLASSES.index(o[0]) for o in objects], int)})
-    except (*TORN, KeyError, TypeError) as error:
+    except (*TORN, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: expected a split as gzipped JSON ({error!r}); its form is told at the top of this script") from error
     return targets
 

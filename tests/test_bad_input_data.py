@@ -103,6 +103,14 @@ def test_a_picture_under_another_ending_is_told_to_be_renamed(tmp_path, ending):
     assert check(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["photo", "photo.png", "photo.jpg"])
+def test_a_picture_outside_a_tree_is_not_told_to_be_renamed(tmp_path, name):
+    (tmp_path / "photo.JPG").write_bytes(b"any")
+    with pytest.raises(InputError, match="the picture does not exist") as caught:
+        decode(tmp_path / name)
+    assert "rename" not in str(caught.value)
+
+
 def test_a_link_to_nowhere_is_a_missing_file(tmp_path):
     path = image(write_tree(tmp_path, train=2, val=1), "train_001")
     path.unlink()
@@ -151,6 +159,21 @@ def test_a_size_that_is_not_positive_gets_one_sentence(tmp_path):
     with pytest.raises(InputError, match="expected a positive number of pixels, got 0") as caught:
         VocData(write_tree(tmp_path, train=1, val=1), "train", 0)
     assert_one_sentence(str(caught.value), "size")
+
+
+def test_a_cache_in_the_making_that_another_process_finishes_meanwhile_is_passed_over(tmp_path, monkeypatch):
+    draft, glob = tmp_path / f"{cache_module.SCRATCH}other", Path.glob
+    draft.mkdir()
+
+    def finished(folder, pattern):
+        found = list(glob(folder, pattern))
+        if folder == draft:
+            draft.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "glob", finished)
+    cache_module._sweep(tmp_path)
+    assert not draft.exists()
 
 
 def test_a_cache_that_cannot_be_written_gets_one_sentence(tmp_path):

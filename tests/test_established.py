@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from groundwork.errors import InputError
 from trial.register import committed, established, reference
 from yolo_core import experiments
 from yolo_core.__main__ import main
@@ -60,6 +61,10 @@ def test_its_score_is_stored_and_read_again_for_the_scenes_it_was_made_on(tmp_pa
     assert established.stored("smoke")["metrics"] == record["metrics"]
     established.place("smoke").write_text(json.dumps(record | {"data": {"train": "other", "val": "other"}}))
     assert established.stored("smoke") is None
+    for torn in ("", "[]", "{}", json.dumps(record | {"metrics": {}}), "[" * 10**5):
+        established.place("smoke").write_text(torn)
+        with pytest.raises(InputError, match="established.json: not FCOS's score .*bring back the one that was committed"):
+            established.stored("smoke")
 
 
 @pytest.mark.parametrize("seed", (*reference.SEEDS, *reference.MORE_SEEDS, reference.FRESH_SEEDS[0], reference.FRESH_SEEDS[-1]))

@@ -4,13 +4,21 @@ import errno
 import json
 import os
 import resource
+import shutil
+import tarfile
 
 import pytest
 import torch
 from test_nothing_overwritten import CONFIG
 
+from bench import bench_record
+from command_line.judging import _a_file
+from emojivoc import emoji
+from groundwork.answer import answer
 from groundwork.code_hash import code_cells
 from groundwork.errors import InputError, may_be_whole
+from groundwork.files import Contents
+from trial.register import card
 from trial.register.claims import claim
 from voc_tree.picture import decode
 from voc_tree.tree import read_ids
@@ -35,6 +43,9 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "records").mkdir()
     (tmp_path / "records/planned.json").write_text(json.dumps({"heads_gib": {"full": 7, "compressed": 5}}))
     monkeypatch.setattr(claim, "ROOT", tmp_path)
+    (tmp_path / "memory.json").write_text('{"parts": {}}')
+    shutil.copy(bench_record.FILE, tmp_path / "bench.json")
+    tarfile.open(tmp_path / "one.tar", "w").close()
     reads = {
         "a record": lambda: read_run(run.folder),
         "a table": lambda: run.table("epochs"),
@@ -44,6 +55,10 @@ def files(tmp_path, monkeypatch):
         "a split": lambda: read_ids(tmp_path / "val.txt"),
         "a picture": lambda: decode(tmp_path / "a.ppm"),
         "figures of the planner": claim.head_margin,
+        "a card's record": lambda: card.part("memory", tmp_path),
+        "a record of the bench": lambda: bench_record.read(tmp_path / "bench.json"),
+        "an archive": lambda: Contents(tmp_path / "one.tar"),
+        "an earlier record": lambda: _a_file(tmp_path / "bench.json", {"rows"}),
     }
     for read in reads.values():
         read()  # sound, and what is imported late is there
@@ -93,5 +108,26 @@ def test_weights_that_memory_or_the_disks_host_is_lacking_for_are_not_called_tor
     monkeypatch.setattr("safetensors.torch.load_file", refuse)
     monkeypatch.setattr(torch, "load", refuse)
     for kind in ("weights", "a file of weights"):
-        with pytest.raises(InputError, match="cannot be read .*mend that: the file may be whole"):
+        with pytest.raises(InputError, match=r"cannot be read \(\w.*mend that: the file may be whole"):
             files[kind]()
+
+
+def test_a_command_that_lacks_memory_or_a_free_file_is_one_sentence(capsys):
+    for number in (errno.ENOMEM, errno.ENFILE, errno.ETIMEDOUT):
+
+        def refuse(number=number):
+            raise OSError(number, os.strerror(number), "kept.npy")
+
+        assert answer(refuse) == 2
+        assert capsys.readouterr().err.startswith(f"error: kept.npy: cannot be read or written ({os.strerror(number)})")
+
+
+def test_scenes_that_may_not_be_read_are_not_called_other_files(tmp_path, monkeypatch):
+    (tmp_path / emoji.DRAWN).write_text(json.dumps({"train": 0, "val": 0}))
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "read_text", refuse)
+    with pytest.raises(InputError, match=f"{emoji.DRAWN}: cannot be read .Permission denied.; ask its owner for the right"):
+        emoji._is_there(tmp_path, {"train": 0, "val": 0})

@@ -52,6 +52,12 @@ def test_numbers_that_are_torn_are_told_by_name_with_the_remedy(tmp_path, conten
         numbers.merge([tmp_path])
 
 
+def test_what_a_system_keeps_beside_a_file_is_no_group_of_numbers(tmp_path):
+    (tmp_path / "a.json").write_text('{"map": "1"}')
+    (tmp_path / "._a.json").write_bytes(b"\0\5\x16\7")
+    assert numbers.merge([tmp_path]) == {"a": {"map": "1"}}
+
+
 def test_one_name_has_one_source(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

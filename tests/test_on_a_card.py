@@ -242,6 +242,10 @@ def test_a_record_of_a_card_with_odd_figures_is_refused_in_a_sentence(said, tmp_
     for read in (card.margin, card.told):
         with pytest.raises(InputError, match="expected what scripts/on_a_card.py writes"):
             read()
+    record["parts"]["memory"] |= {"found": {"other": 1}, "card": {"name": ["Card X"]}}
+    (tmp_path / "memory.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="expected what scripts/on_a_card.py writes"):
+        card.told()
     record["parts"]["memory"]["found"] = [1]
     (tmp_path / "memory.json").write_text(json.dumps(record))
     for read in (card.margin, card.told):

@@ -266,6 +266,16 @@ def test_the_stamp_of_the_data_sees_the_tree_and_not_the_caches(book):
     assert len({empty, one, data_key("smoke", book)}) == 3
 
 
+@pytest.mark.parametrize("profile", ["photographs", "long"])
+def test_the_stamp_of_the_data_sees_a_tree_that_a_variable_names(book, tmp_path, monkeypatch, profile):
+    """`long` works on the pictures of `photographs`."""
+    (tmp_path / "mine/VOCdevkit").mkdir(parents=True)
+    monkeypatch.setenv("YOLO_DATA_PHOTOGRAPHS", str(tmp_path / "mine"))
+    empty = data_key(profile, book)
+    (tmp_path / "mine/VOCdevkit/a.jpg").write_bytes(b"1")
+    assert data_key(profile, book) != empty
+
+
 def test_the_table_of_contents_is_read_in_order_and_a_missing_page_is_named(book):
     assert publish.pages(book) == ["book/story.md", "notebooks/page.ipynb"]
     (book / "notebooks/page.ipynb").unlink()

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers_voc import write_tree
 from test_full_disk import room
@@ -86,12 +87,25 @@ def test_a_script_given_what_it_cannot_use_says_which_file_it_is(place, source, 
     assert "of every picture of the tree" in told(place, monkeypatch, capsys, "photographs", source)
     whole = source / "split.json.gz"
     (source / "torn.json.gz").write_bytes(whole.read_bytes()[:40])
-    (source / "odd.json.gz").write_bytes(gzip.compress(b'{"images": [["a", 1, 1, 7]]}'))
-    for odd in ("none", "torn", "odd"):
-        file = source / f"{odd}.json.gz"
+    odd = {
+        "number": '["a", 1, 1, 7]',
+        "empty": '["a", 1, 1, [[]]]',
+        "flat": '["a", 0, 1, []]',
+        "nan": '["a", NaN, 1, []]',
+        "deep": "[" * 10**5,
+    }
+    for name, picture in odd.items():
+        (source / f"{name}.json.gz").write_bytes(gzip.compress(b'{"images": [%s]}' % picture.encode()))
+    for name in ("none", "torn", *odd):
+        file = source / f"{name}.json.gz"
         assert f"{file}: expected a split as gzipped JSON" in told(place, monkeypatch, capsys, "voc2012_statistics", whole, file)
-    (place / RECORD / "record.json").write_text('{"metrics": {')
     records = place / "records/pocket"
+    for content, said in (("version https://git-lfs", "not a table"), (None, "has no column")):
+        full = shutil.copytree(records, tmp_path.parent / f"{tmp_path.name} {said}")
+        table = full / Path(RECORD).name / "curves.parquet"
+        pd.DataFrame({"step": [0]}).to_parquet(table) if content is None else table.write_text(content)
+        assert said in told(place, monkeypatch, capsys, "added_figures", full, records)
+    (place / RECORD / "record.json").write_text('{"metrics": {')
     assert "record.json: not a record" in told(place, monkeypatch, capsys, "added_figures", records, records)
 
 

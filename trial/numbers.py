@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from groundwork.errors import InputError, unreadable
+from groundwork.files import visible
 from groundwork.paths import BUILD
 from groundwork.strict_json import write_json
 
@@ -48,7 +49,7 @@ def merge(folders: Iterable[Path]) -> dict[str, dict]:
     """All groups in the folders, by name. InputError where a file is torn, and where two publish one name: a number has one source."""
     groups: dict[str, dict] = {}
     sources: dict[str, Path] = {}
-    for file in (f for where in folders for f in sorted(where.glob("*.json"))):
+    for file in (f for where in folders for f in visible(where, "*.json")):
         if file.stem in groups:
             both = f'numbers "{file.stem}": {sources[file.stem]} and {file} both publish them'
             raise InputError(f"{both}; remove the file that is left from elsewhere, or rename one of the two.")

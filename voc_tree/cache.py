@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
 
 SCRATCH = ".building-cache-"  # how the folder of a cache in the making is called
-CACHE = "another folder as the cache (--cache on a command line)"
+CACHE = "a folder that can be written to as the cache (--cache on a command line)"
 VERSION = 1  # of the layout below and of the meaning of what is in it: raise it and old caches are left alone
 CHUNK = 64  # pictures decoded between two writes: bounds the memory, keeps every thread busy
 
@@ -152,8 +153,9 @@ def _write(
 def _sweep(folder: Path) -> None:
     """Remove what builds killed more than a day ago left behind, and nothing else: the folder may be anybody's."""
     for old in folder.glob(f"{SCRATCH}*"):
-        if {inside.name for inside in old.glob("*")} <= {"cache"} and old.stat().st_mtime < time.time() - 86_400:
-            shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process's, which has just finished
+            if {inside.name for inside in old.glob("*")} <= {"cache"} and old.stat().st_mtime < time.time() - 86_400:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(name: str, image: str, xml: str, size: int) -> tuple[Annotation, Tensor, bytes]:

@@ -101,6 +101,8 @@ def read_image(path: Path | str, size: int, upright: bool = False) -> tuple[UInt
 
 
 def misnamed(path: Path) -> str:
-    """Of a picture that is missing: where one of the same name with another ending lies, as cameras write it, that it is to be renamed."""
-    other = next((place for ending in (".JPG", ".jpeg", ".JPEG", ".Jpg") if (place := path.with_suffix(ending)).is_file()), None)
-    return f"{other.name} lies there, rename it and its like to end in {path.suffix}; else " if other else ""
+    """Of a tree's picture that is missing: where one of the same name with another ending lies, as cameras write it, that it is to be
+    renamed."""
+    endings = (".JPG", ".jpeg", ".JPEG", ".Jpg") if path.parent.name == "JPEGImages" and path.suffix == ".jpg" else ()
+    other = next((place for ending in endings if (place := path.with_suffix(ending)).is_file()), None)
+    return f"{other.name} lies there, rename it and its like to end in .jpg; else " if other else ""

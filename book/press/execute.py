@@ -22,8 +22,9 @@ from groundwork.clock import clock
 from groundwork.code_hash import NO_NOTEBOOK, PACKAGES, cells, code_hash, modules
 from groundwork.environment import versions
 from groundwork.errors import InputError, unreadable
-from groundwork.paths import ROOT
+from groundwork.paths import ROOT, data_folder
 from groundwork.strict_json import write_json
+from yolo_core.profiles import PROFILES
 
 SHOWN = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "matplotlib", "plotly", "papermill", "jupyter-book")
 
@@ -121,12 +122,13 @@ def source_key(notebook: Path, profile: str, root: Path = ROOT) -> str:
 
 
 def data_key(profile: str, root: Path = ROOT) -> str:
-    """Names and sizes of the profile's data files: cheap even for VOC 2012. Runs are keyed by their content (voc.py).
+    """Names and sizes of the profile's data files, wherever they lie: cheap even for VOC 2012. Runs are keyed by their content (voc.py).
 
     Only the VOC tree itself: caches beside it come and go.
     """
-    files = sorted((f for f in (root / "_build" / "data" / profile / "VOCdevkit").rglob("*") if f.is_file()), key=str)
-    lines = (f"{f.relative_to(root).as_posix()} {f.stat().st_size}\n" for f in files)
+    folder = data_folder(PROFILES[profile].on or profile if profile in PROFILES else profile, root)
+    files = sorted((f for f in (folder / "VOCdevkit").rglob("*") if f.is_file()), key=str)
+    lines = (f"{f.relative_to(folder).as_posix()} {f.stat().st_size}\n" for f in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.paths import ROOT
 
 FOLDER = ROOT / "records" / "card"
@@ -45,7 +45,9 @@ def _as_written(place: Path) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"{place}: expected what scripts/on_a_card.py writes ({error!r}); remove it, or run `make card` again") from error
+        raise unreadable(place, error) or InputError(
+            f"{place}: expected what scripts/on_a_card.py writes ({error!r}); remove it, or run `make card` again"
+        ) from error
 
 
 def margin(folder: Path | None = None) -> tuple[float, str] | None:
@@ -65,14 +67,14 @@ def told(folder: Path | None = None) -> dict[str, str]:
     record, and else that it is predicted alone."""
     asked = {name: part(name, folder) for name in ("memory", "correctness", "speed", "processes")}
     found = {name: said["found"] if said else {} for name, said in asked.items()}
-    names = dict.fromkeys(said["card"]["name"] for said in asked.values() if said)
     with _as_written(folder or FOLDER):
+        names = " and ".join(dict.fromkeys(said["card"]["name"] for said in asked.values() if said))
         memory = (_memory(found["memory"].get("peaks", {})), _six(found["memory"].get("six_gib", {})))
         speed = (_speed(found["speed"].get("loops", {})), _waiting(found["speed"].get("waiting", {})))
         speed += (_processes(found["processes"].get("steps_a_second", {})),)
         said = {"memory": memory, "speed": speed, "correctness": (_correctness(found["correctness"]),)}
-    on = f"Measured on {' and '.join(names)}."
-    return {"name": " and ".join(names) or "none"} | {
+    on = f"Measured on {names}."
+    return {"name": names or "none"} | {
         name: "\n\n".join([on, *filter(None, parts)]) if any(parts) else NONE for name, parts in said.items()
     }
 

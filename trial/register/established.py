@@ -22,7 +22,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from tqdm.auto import tqdm
 
 from groundwork.environment import environment
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from trial.instruments.scored import of_detections
 from trial.register import committed, reference
 from yolo_core import experiments
@@ -147,9 +147,14 @@ def stored(profile: str) -> dict[str, Any] | None:
     """The committed score; None where there is none, or it was made on other scenes than today's."""
     if not place(profile).exists():
         return None
-    record = json.loads(place(profile).read_text(encoding="utf-8"))
+    try:
+        record = json.loads(place(profile).read_text(encoding="utf-8"))
+        scenes, _ = dict(record["data"]), told(record)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        again = "bring back the one that was committed, or remove it"
+        raise unreadable(place(profile), error) or InputError(f"{place(profile)}: not FCOS's score ({error!r}); {again}") from error
     train, val = experiments.profile_data(profile, progress=False)
-    return record if committed.same_scenes(record["data"], {"train": train.fingerprint, "val": val.fingerprint}) else None
+    return record if committed.same_scenes(scenes, {"train": train.fingerprint, "val": val.fingerprint}) else None
 
 
 def told(record: dict[str, Any] | None) -> str:
