@@ -113,7 +113,9 @@ class Checkpoints:
                 place.rmdir()
 
     def _steps(self) -> list[int]:
-        names = os.listdir(self.folder) if self.folder.is_dir() else []  # PermissionError, where `glob` would find nothing
+        names = []
+        with suppress(FileNotFoundError, NotADirectoryError):  # PermissionError is told, where `glob` would find nothing
+            names = os.listdir(self.folder)
         return sorted(int(name) for name in names if name.isdecimal())
 
 

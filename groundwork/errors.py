@@ -56,4 +56,4 @@ def may_be_whole(error: Exception) -> bool:
     """Whether it is this process that cannot read a file: it lacks the right, the memory, a free file, or the host of the disk. Torch and
     others wrap what the system says of memory in errors of their own."""
     short = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
-    return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error)
+    return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error) or "out of memory" in str(error)

@@ -17,7 +17,8 @@ def data_folder(profile: str, root: Path | None = None) -> Path:
     """The VOC tree a profile trains on: the folder that $YOLO_DATA_PROFILE names ($YOLO_DATA_PHOTOGRAPHS, say); else the one made here;
     else a tree in a folder of the profile's name in `shared` beside the checkout, where there is one. root: another checkout than this."""
     if named := os.environ.get(f"YOLO_DATA_{profile.upper()}"):
-        return Path(os.path.abspath(os.path.expanduser(named)))  # without "..": what lies in BUILD is told by its path
+        place = os.path.join(ROOT, os.path.expanduser(named))  # of the checkout: a page's kernel stands there, whoever builds it elsewhere
+        return Path(os.path.abspath(place))  # without "..": what lies in BUILD is told by its path
     checkout, build = (ROOT, BUILD) if root is None else (root, root / "_build")
     made, shared = build / "data" / profile, checkout.parent / "shared" / profile
     return shared if (shared / "VOCdevkit").is_dir() and not made.exists() else made

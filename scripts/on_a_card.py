@@ -97,7 +97,8 @@ def bundle(records: Path, out: Path) -> list[str]:
                 archive.add(run, f"{folder.name}/{run.name}")
                 packed += 1
         if packed:
-            (out / f"{folder.name}.tar.gz").write_bytes(content.getvalue())
+            with drafted(out / f"{folder.name}.tar.gz") as draft:
+                draft.write_bytes(content.getvalue())
             left = f", {len(runs) - packed} had no room" if packed < len(runs) else ""
             said.append(f"{folder.name}.tar.gz: {packed} records{left}; tar xzf {folder.name}.tar.gz -C records")
     return said
@@ -157,6 +158,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             given.out.rmdir()  # it holds nothing
         return 2
+    archives, refused = [], None
+    try:
+        results, archives = _asked(given, parts, ends, environment, results), bundle(given.work / "records", given.out)
+    except OSError as error:  # the disk, which costs nothing of what has been found
+        refused = error
+    print(f"\nsummary, in {given.out}")
+    for part, result in results.items():
+        print(f"{part}: {result['status']}" + (f": {result['error']}" if "error" in result else ""))
+        print("".join(f"  {sentence}\n" for sentence in result["says"]), end="")
+    print("\n".join(archives))
+    if refused is not None:
+        with contextlib.suppress(OSError):
+            given.out.rmdir()  # it holds nothing
+        place = refused.filename or given.out
+        print(f"error: {place}: cannot be written ({refused.strerror}); make room, what has been found stays", file=sys.stderr)
+        return 2
+    return int(any(result["status"] == "failed" for result in results.values()))
+
+
+def _asked(given: argparse.Namespace, parts: Sequence[str], ends: float, environment: dict[str, str], results: dict) -> dict:
+    """Run the parts, one after another; `results` is filled as they end."""
     for part in parts:
         left = ends - time.monotonic()
         seconds = min(left, max(left * PARTS[part][1], LEAST))
@@ -165,13 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         results[part] = run_part(part, given, seconds, environment)
         print(f"{part}: {results[part]['status']} after {results[part]['seconds']} s", flush=True)
-    archives = bundle(given.work / "records", given.out)
-    print(f"\nsummary, in {given.out}")
-    for part, result in results.items():
-        print(f"{part}: {result['status']}" + (f": {result['error']}" if "error" in result else ""))
-        print("".join(f"  {sentence}\n" for sentence in result["says"]), end="")
-    print("\n".join(archives))
-    return int(any(result["status"] == "failed" for result in results.values()))
+    return results
 
 
 if __name__ == "__main__":

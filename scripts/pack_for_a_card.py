@@ -42,15 +42,15 @@ CHUNK = 256  # pictures in memory at once
 def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float) -> None:
     """Write the package. data: the train and val splits, as `VocData`. InputError where it and git's files are over the limit, and where
     anything but an earlier package lies in `out`."""
-    from groundwork.errors import InputError
+    from groundwork.errors import InputError, writing
+    from groundwork.files import scratch
 
     if out.exists() and not (out.is_dir() and {file.name for file in out.iterdir()} <= {SITE, PICTURES}):
         raise InputError(f"{out}: already there, and no package that this one renews; name another --out")
     known = tracked()
     out = Path(os.path.realpath(out))  # where a link leads
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        draft = Path(scratch) / "package"
+    with writing(out), scratch(out.parent, f".{out.name}-") as around:
+        draft = around / "package"
         draft.mkdir()
         site(draft / SITE, python)
         said = pictures(draft / PICTURES, data, quality)
@@ -178,7 +178,7 @@ def _all_decoded(content: np.ndarray, ends: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    from groundwork.errors import InputError
+    from groundwork.answer import answer
     from yolo_core import experiments
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -187,12 +187,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default="3.12", help="the version there")
     parser.add_argument("--limit-mib", type=float, default=64, help="what may travel, git's files included")
     given = parser.parse_args(arguments)
-    try:
+
+    def packed() -> int:
         pack(given.out, experiments.profile_data("photographs"), given.quality, given.python, given.limit_mib)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return answer(packed)
 
 
 if __name__ == "__main__":

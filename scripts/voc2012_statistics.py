@@ -18,9 +18,9 @@ import numpy as np
 
 from emojivoc import layout, statistics
 from groundwork.answer import answer
+from groundwork.archives import TORN
 from groundwork.drafts import drafted
 from groundwork.errors import InputError, writing
-from groundwork.files import TORN
 from voc_tree.annotation import CLASSES
 
 

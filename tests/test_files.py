@@ -6,14 +6,18 @@ import resource
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers_archives import pack, serving
 
+from groundwork.archives import Archive, Contents, fetch
 from groundwork.errors import InputError
-from groundwork.files import Archive, Contents, fetch, in_place_of
+from groundwork.files import files_under, in_place_of
+from groundwork.locks import alone
 from groundwork.paths import ROOT
 
 WHOLE = np.random.default_rng(0).bytes(3_000_000)  # more than files.CHUNK
@@ -42,6 +46,27 @@ def test_an_archive_is_fetched_once_and_found_again(tmp_path, folder):
         assert place == fetch(known, tmp_path / "out", progress=False) == tmp_path / "out" / "voc.tar"
     assert host.asked == [("voc.tar", None)] and known.missing(tmp_path / "out") == 0
     assert place.read_bytes() == WHOLE and list(place.parent.iterdir()) == [place]
+
+
+def test_of_two_that_fetch_an_archive_the_second_waits_and_finds_it(tmp_path):
+    known, place = published("http://127.0.0.1:9"), tmp_path / "voc.tar"
+    with ThreadPoolExecutor(1) as pool:
+        with alone(place):
+            second = pool.submit(fetch, known, tmp_path, False)
+            time.sleep(0.5)
+            assert not second.done(), "it waits"
+            place.write_bytes(WHOLE)
+        assert second.result(60) == place
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_files_under_a_folder_are_seen_over_links_and_drafts_of_others_are_not(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.jpg").touch()
+    (tmp_path / "tree/.draft-x").mkdir(parents=True)
+    (tmp_path / "tree/.draft-x/record.json").touch()
+    (tmp_path / "tree/VOC2012").symlink_to(tmp_path / "elsewhere")
+    assert files_under(tmp_path / "tree") == [tmp_path / "tree/VOC2012/a.jpg"] and files_under(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("ranges", [True, False], ids=["a host with ranges", "a host without"])

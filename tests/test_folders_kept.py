@@ -22,8 +22,10 @@ from yolo_core import experiments
 from yolo_core.data.voc import VocData
 from yolo_core.detector.backbones import build_backbone
 from yolo_core.profiles import PROFILES
+from yolo_core.training import writing
 from yolo_core.training.config import RunConfig
 from yolo_core.training.features import FeatureData
+from yolo_core.training.records import read_run
 from yolo_core.training.writing import write_run
 
 CONFIG = RunConfig(backbone="scratch", width=0.05, head="conv")
@@ -217,6 +219,34 @@ def test_a_folder_beside_the_checkout_is_a_profiles_data_only_if_it_is_a_tree(tm
     assert paths.data_folder("smoke") == tmp_path / "checkout/_build/data/smoke"
     (tmp_path / "shared/smoke/VOCdevkit").mkdir()
     assert paths.data_folder("smoke") == tmp_path / "shared/smoke"
+
+
+def test_a_relative_folder_of_data_is_the_checkouts_wherever_a_command_stands(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLO_DATA_SMOKE", "mine/scenes")
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
+    for place in (tmp_path, tmp_path / "checkout/notebooks"):
+        place.mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(place)
+        assert paths.data_folder("smoke") == tmp_path / "checkout/mine/scenes"
+
+
+def test_a_training_that_ends_while_another_one_writes_keeps_its_place(tmp_path, monkeypatch):
+    def record(key):
+        return {"key": key, "code": "c", "config": {}, "data": {"fingerprints": {}}, "metrics": {}}
+
+    save = writing.save_file
+
+    def another_ends(tensors, path):
+        monkeypatch.setattr(writing, "save_file", save)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            write_run(tmp_path / "run", record("first"), {}, {})
+        save(tensors, path)
+
+    monkeypatch.setattr(writing, "save_file", another_ends)
+    with pytest.warns(UserWarning, match="something lies there by now"):
+        second = write_run(tmp_path / "run", record("second"), {}, {})
+    assert {read_run(tmp_path / "run").record["key"], read_run(second.folder).record["key"]} == {"first", "second"}
 
 
 def test_a_run_with_something_of_the_users_in_its_folder_is_no_run_to_replace(tmp_path):

@@ -90,6 +90,20 @@ def test_a_bad_checkpoint_is_warned_of_and_gone_back_from(case, here):
     assert_nothing_made(here, "c")
 
 
+def test_a_checkpoint_that_a_card_has_no_room_for_is_kept_and_told_so(here, monkeypatch):
+    root, config = write_tree(here / "tree", train=2, val=1), RunConfig(**BASE, epochs=1)
+    splits = VocData(root, "train", 224), VocData(root, "val", 224)
+
+    def load(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Checkpoints, "latest", lambda self: ({}, {}))
+    monkeypatch.setattr(Training, "load", load)
+    with pytest.raises(InputError, match="out of memory.*mend that: the file may be whole") as caught:
+        train(config, *splits, here / "run", code="c", progress=False)
+    assert "remove" not in str(caught.value)
+
+
 @pytest.mark.parametrize("change", [lambda w, s: ({}, s), lambda w, s: (w, {}), lambda w, s: (w, s | {"progress": {"speed": 1}})])
 def test_a_whole_checkpoint_of_something_else_is_refused_before_a_step_is_taken(here, monkeypatch, change):
     root, config = write_tree(here / "tree", train=2, val=1), RunConfig(**BASE, epochs=1)

@@ -15,9 +15,9 @@ from bench import bench_record
 from command_line.judging import _a_file
 from emojivoc import emoji
 from groundwork.answer import answer
+from groundwork.archives import Contents
 from groundwork.code_hash import code_cells
 from groundwork.errors import InputError, may_be_whole
-from groundwork.files import Contents
 from trial.register import card
 from trial.register.claims import claim
 from voc_tree.picture import decode

@@ -23,8 +23,8 @@ from book.press.links import addresses, check
 from emojivoc import emoji
 from emojivoc.__main__ import main as emojivoc
 from groundwork.answer import answer
+from groundwork.archives import Archive, fetch
 from groundwork.errors import InputError
-from groundwork.files import Archive, fetch
 from groundwork.locks import alone
 from trial.register import established
 from voc_tree import photographs, tree

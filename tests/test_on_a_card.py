@@ -12,11 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 import on_a_card  # noqa: E402
+import pack_for_a_card  # noqa: E402
 from card.memory import at_peak, least  # noqa: E402
 from card.study import longest_first  # noqa: E402
+from test_full_disk import room  # noqa: E402
 
 from groundwork.errors import InputError  # noqa: E402
 from trial.register import card, claims, committed, register_cards, register_page, verdicts  # noqa: E402
+from yolo_core import experiments  # noqa: E402
 
 REHEARSED = ("memory", "correctness", "speed", "processes", "photographs")
 
@@ -162,6 +165,34 @@ def test_what_a_card_has_said_and_what_is_the_users_is_not_written_over(tmp_path
     assert on_a_card.main(["--rehearse", "--out", str(out), "--work", str(tmp_path / "work")]) == 2
     assert f"error: {out}: expected a new or empty folder; name another --out" in capsys.readouterr().err
     assert (out if lies == "a file" else out / lies).read_text() == "mine"
+
+
+def test_without_room_a_card_says_so_after_its_summary_and_leaves_no_torn_archive(tmp_path, monkeypatch, capsys):
+    """As it would be told where a disk fills up after the last part; and where it takes nothing at all."""
+    (tmp_path / "work/records/pocket/one").mkdir(parents=True)
+    (tmp_path / "work/records/pocket/one/record.json").write_bytes(os.urandom(9000))
+    monkeypatch.setattr(on_a_card, "run_part", lambda *_: {"status": "done", "seconds": 0, "says": ["7 GiB"]})
+    words = ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--parts", "memory", "--seconds", "60"]
+    with room(3000):
+        assert on_a_card.main(words) == 2
+    said = capsys.readouterr()
+    assert "memory: done\n  7 GiB" in said.out and "cannot be written (File too large); make room" in said.err
+    monkeypatch.undo()
+    with room(0):
+        assert on_a_card.main(words) == 2
+    assert capsys.readouterr().err.startswith("error: ") and not (tmp_path / "out").exists()
+
+
+def test_a_package_for_a_card_that_finds_no_room_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiments, "profile_data", lambda _: [])
+    monkeypatch.setattr(pack_for_a_card, "tracked", lambda: 0)
+    monkeypatch.setattr(pack_for_a_card, "site", lambda file, _: file.write_bytes(bytes(9000)))
+    with room(3000):
+        assert pack_for_a_card.main(["--out", str(tmp_path / "new/package")]) == 2
+    assert "new/package: cannot be written (File too large)" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    assert pack_for_a_card.main(["--out", str(tmp_path / "file/package")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_results_go_to_a_new_folder_each_time_and_a_rehearsals_to_its_own(tmp_path, monkeypatch):

@@ -22,9 +22,9 @@ from PIL import Image
 from torchvision.datasets import VOCDetection
 
 from emojivoc import statistics
-from groundwork import files
+from groundwork import archives
+from groundwork.archives import Archive
 from groundwork.errors import InputError
-from groundwork.files import Archive
 from voc_tree import photographs
 from voc_tree.annotation import CLASSES, read_annotation, to_xml
 from voc_tree.photographs import COCO, INSTANCES, make
@@ -208,7 +208,7 @@ def test_a_torn_archive_is_told_before_anything_is_fetched(tmp_path, small, monk
     path = lying / photographs.ARCHIVES[origin].name
     path.write_bytes(path.read_bytes()[:-2000])
     (lying / photographs.ARCHIVES["voc2012_trainval"].name).unlink()
-    monkeypatch.setattr(files, "urlopen", None)
+    monkeypatch.setattr(archives, "urlopen", None)
     refused(tmp_path / "out", lying, f"{path.name}: expected md5 .*; delete it and run this again, or fetch http")
 
 

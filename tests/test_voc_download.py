@@ -12,7 +12,7 @@ import torchvision.datasets.voc
 from helpers_voc import BASE, write_tree
 from torchvision.datasets import VOCDetection
 
-from groundwork import files as files_module
+from groundwork import archives as files_module
 from groundwork.errors import InputError
 from voc_tree import download as download_module
 from voc_tree.download import download

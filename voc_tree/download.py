@@ -10,8 +10,9 @@ from pathlib import Path
 from torchvision.datasets.utils import extract_archive
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
+from groundwork.archives import TORN, Archive, fetch
 from groundwork.errors import InputError
-from groundwork.files import TORN, Archive, fetch, in_place_of
+from groundwork.files import in_place_of
 from voc_tree.tree import BASE, Split
 
 SIZES = {"2007": 460_032_000, "2007-test": 451_020_800, "2012": 1_999_639_040}  # bytes

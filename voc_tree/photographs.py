@@ -23,8 +23,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from groundwork.archives import Archive, Contents, fetch
 from groundwork.errors import InputError
-from groundwork.files import Archive, Contents, fetch, in_place_of
+from groundwork.files import in_place_of
 from voc_tree.annotation import CLASSES, read_annotation, to_xml
 from voc_tree.download import voc_archive
 from voc_tree.picture import decode

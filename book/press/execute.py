@@ -11,6 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -22,6 +23,7 @@ from groundwork.clock import clock
 from groundwork.code_hash import NO_NOTEBOOK, PACKAGES, cells, code_hash, modules
 from groundwork.environment import versions
 from groundwork.errors import InputError, unreadable
+from groundwork.files import files_under
 from groundwork.paths import ROOT, data_folder
 from groundwork.strict_json import write_json
 from yolo_core.profiles import PROFILES
@@ -116,7 +118,7 @@ def source_key(notebook: Path, profile: str, root: Path = ROOT) -> str:
             f"{notebook}: expected a notebook, got something else ({error}); mend it, or take it out of _toc.yml"
         ) from error
     data = [f for package in PACKAGES for f in (root / package.replace(".", "/")).rglob("*.json")]
-    shipped = [*data, *(f for f in (root / "records").rglob("*") if f.is_file()), root / "constraints.txt"]
+    shipped = [*data, *files_under(root / "records"), root / "constraints.txt"]
     parts = [read, profile, code_hash(modules(notebook, root=root), root=root), tree_hash(shipped, root)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -127,8 +129,10 @@ def data_key(profile: str, root: Path = ROOT) -> str:
     Only the VOC tree itself: caches beside it come and go.
     """
     folder = data_folder(PROFILES[profile].on or profile if profile in PROFILES else profile, root)
-    files = sorted((f for f in (folder / "VOCdevkit").rglob("*") if f.is_file()), key=str)
-    lines = (f"{f.relative_to(folder).as_posix()} {f.stat().st_size}\n" for f in files)
+    lines = []
+    for file in files_under(folder / "VOCdevkit"):
+        with suppress(FileNotFoundError):  # another build draws them anew
+            lines.append(f"{file.relative_to(folder).as_posix()} {file.stat().st_size}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -287,7 +287,8 @@ def _store(run: Run, folder: Path, profile: str) -> None:
         draft = around / "record"
         draft.mkdir()
         _copy(run, draft, profile)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(around / "before")  # at once: another process may be reading
         draft.rename(folder)
 
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from groundwork.checkpoint import Checkpoints, beside
 from groundwork.environment import environment
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.fabric import Fabric, started
 from yolo_core.data.augment import Augmented, Mosaic
 from yolo_core.data.voc import Loader, VocData, loader
@@ -161,7 +161,9 @@ def _go_on(run: Training, checkpoints: Checkpoints, resume: bool) -> None:
         try:
             run.load(*found)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(f"{checkpoints.folder}: the checkpoint is not of this training; remove it to train from the start") from error
+            raise unreadable(checkpoints.folder, error) or InputError(  # a card's memory, half filled by others
+                f"{checkpoints.folder}: the checkpoint is not of this training; remove it to train from the start"
+            ) from error
 
 
 def mosaics(config: RunConfig, length: int, steps: int) -> int:

@@ -38,7 +38,6 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
     What lies there is replaced if it is a run of the same key and lengths alone; else the run gets another name, with a warning.
     """
     ours = {"record.json", "weights.safetensors", *(f"{name}.parquet" for name in tables)}
-    folder = folder if _same(folder, record, ours) else _free(folder)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -49,6 +48,8 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / "weights.safetensors")
         shared(draft / "weights.safetensors")
         (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n", encoding="utf-8")
+        if not _same(folder, record, ours):  # looked at now: writing takes its time, and another training may have ended meanwhile
+            folder = _free(folder)
         for path in folder.glob("*.parquet"):  # another observer's, or the reader's own: they stay
             if path.name not in ours:
                 shutil.copy2(path, draft / path.name)
