@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -183,7 +184,7 @@ def test_make_refuses_a_python_that_is_too_old_in_a_sentence(tmp_path):
 
 def test_make_without_an_environment_says_how_to_fill_the_current_one(tmp_path):
     empty = tmp_path / "python3"
-    empty.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    empty.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S -I "$@"\n')
     empty.chmod(0o755)
     refused = make("book", VENV="", PYTHON=str(empty))
     assert refused.returncode != 0
