@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import evidence
 import pandas as pd
 import pytest
 
@@ -94,3 +95,14 @@ def test_a_dot_plot_of_two_data_sets_has_a_line_and_a_mark_for_each(tmp_path, st
     assert sorted(marks["o"].get_xdata()) == [1.0, 2.0, 3.0] and sorted(marks["s"].get_xdata()) == [4.0, 5.0]
     assert marks["o"].get_ydata()[0] < 0 < marks["s"].get_ydata()[0] == marks["D"].get_ydata()[0]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["emoji", "photographs"]
+
+
+@pytest.mark.parametrize("profile", ["pocket", "photographs"])
+def test_a_committed_run_that_is_read_stands_in_the_band_of_its_arm(profile):
+    """`make read` draws it: the scenes of seed 0 are those of the other seeds, under whichever of their fingerprints."""
+    runs = [run for run in evidence.stored(profile) if run.metrics]
+    for read in (run for run in runs if run.config.seed == 0):
+        band, same = band_of(read, runs, lambda metrics: metrics["map"], "mAP")
+        assert band.comparable and len(same) == sum(
+            (run.config.experiment, run.config.arm) == (read.config.experiment, read.config.arm) for run in runs
+        )

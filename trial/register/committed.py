@@ -90,7 +90,7 @@ def _is_planned(run: Run, profile: str) -> bool:
 def _splits(run: Run) -> Splits:
     """What a run saw, as today's records would name it."""
     prints = run.record["data"]["fingerprints"]
-    return tuple(AS_TODAY.get(str(prints.get(split)), str(prints.get(split))) for split in ("train", "val"))
+    return tuple(str(_newest(prints.get(split))) for split in ("train", "val"))
 
 
 def findings(profile: str, records: Path | None = None) -> list[Finding]:
@@ -104,8 +104,12 @@ def judged(profile: str, runs: Iterable[Run]) -> list[Finding]:
 
 
 def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
-    """Whether a record's fingerprints name today's splits (`AS_TODAY` says which others do)."""
-    return all(AS_TODAY.get(found := recorded.get(split), found) == fingerprint for split, fingerprint in today.items())
+    """Whether a record's fingerprints name today's splits, or those of another record (`AS_TODAY` says which are the same)."""
+    return all(_newest(recorded.get(split)) == _newest(fingerprint) for split, fingerprint in today.items())
+
+
+def _newest(fingerprint: str | None) -> str | None:
+    return AS_TODAY.get(fingerprint, fingerprint)
 
 
 def seconds_by_arm(profile: str, records: Path | None = None) -> dict[tuple[str, str], float]:
