@@ -172,11 +172,9 @@ def _is_there(out: Path, asked: dict) -> bool:
             raise ValueError("a pipe")
         found = dict(json.loads((out / DRAWN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        if refused := unreadable(out / DRAWN, error):
-            raise refused from None
         first = min(out.iterdir()).name if out.is_dir() else out.name
         said = f"expected a new or empty folder, found other files ({first} the first)"
-        raise InputError(f"{out}: {said}; name another folder for the scenes.") from None
+        raise unreadable(out / DRAWN, error) or InputError(f"{out}: {said}; name another folder for the scenes.") from None
     different = [key for key in asked if key != "versions" and found.get(key) != asked[key]]  # an upgrade voids no data
     if different:
         differ = ", ".join(f"{key} {found.get(key)} in place of {asked[key]}" for key in different)

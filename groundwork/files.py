@@ -1,9 +1,8 @@
 """Files and folders that are whole under their own names, or not there: folders built aside, and what a path leads to.
 
 Inside: `endless`, `visible`, `files_under`, `whole_array`, `filling` (a folder that goes if it stays empty), `in_place_of` (one built
-aside), `scratch`,
-`elsewhere` (a result whose place is refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who may read what was
-made).
+aside), `scratch`, `elsewhere` (a result whose place is refused), `in_utf8` and `there_and_back` (what a path may not be) and `shared` (who
+may read what was made).
 """
 
 import os
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 
 from groundwork.errors import InputError
 
+ANOTHER = "a folder that can be written to"  # to be named where one is refused
 LONGEST = 255  # bytes of a file's name on most disks
 
 
@@ -62,7 +62,7 @@ def whole_array(file: Path, length: int) -> bool:
 
 
 @contextmanager
-def filling(folder: Path, instead: str = "a folder that can be written to") -> Iterator[None]:
+def filling(folder: Path, instead: str = ANOTHER) -> Iterator[None]:
     """A folder is made, with those around it, to be written into; what was made and holds nothing at the end is removed. InputError where
     it cannot be made, which says what to name `instead`."""
     if leads := next((place for place in (folder, *folder.parents) if place.is_symlink() and not place.exists()), None):
@@ -93,7 +93,7 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
             folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out if out.is_dir() else out.parent))
             around.enter_context(_swept_by_a_signal(folder, around))
         except OSError as error:
-            raise InputError(f"{named}: cannot be made ({error.strerror}); name a folder that can be written to.") from None
+            raise InputError(f"{named}: cannot be made ({error.strerror}); name {ANOTHER}.") from None
         try:
             yield folder
             if out.is_dir():
@@ -110,7 +110,7 @@ def in_place_of(out: Path, replaces: Callable[[Path], bool] = lambda _: False) -
 
 
 @contextmanager
-def scratch(folder: Path, prefix: str, instead: str = "a folder that can be written to") -> Iterator[Path]:
+def scratch(folder: Path, prefix: str, instead: str = ANOTHER) -> Iterator[Path]:
     """A new folder inside another, made where it is missing, for what is being written; it goes at the end, and where the process is told
     to end or its terminal is closed. instead: as for `filling`."""
     with ExitStack() as around:

@@ -160,7 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     archives, refused = [], None
     try:
-        results, archives = _asked(given, parts, ends, environment, results), bundle(given.work / "records", given.out)
+        _ask(given, parts, ends, environment, results)
+        archives = bundle(given.work / "records", given.out)
     except OSError as error:  # the disk, which costs nothing of what has been found
         refused = error
     print(f"\nsummary, in {given.out}")
@@ -177,8 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(result["status"] == "failed" for result in results.values()))
 
 
-def _asked(given: argparse.Namespace, parts: Sequence[str], ends: float, environment: dict[str, str], results: dict) -> dict:
-    """Run the parts, one after another; `results` is filled as they end."""
+def _ask(given: argparse.Namespace, parts: Sequence[str], ends: float, environment: dict[str, str], results: dict) -> None:
+    """Run the parts, one after another, and fill `results` as they end: what has been found is told, whatever comes after it."""
     for part in parts:
         left = ends - time.monotonic()
         seconds = min(left, max(left * PARTS[part][1], LEAST))
@@ -187,7 +188,6 @@ def _asked(given: argparse.Namespace, parts: Sequence[str], ends: float, environ
             continue
         results[part] = run_part(part, given, seconds, environment)
         print(f"{part}: {results[part]['status']} after {results[part]['seconds']} s", flush=True)
-    return results
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ def main(folder: str) -> int:
         rows = [line.split("\t") for line in origins.read_text(encoding="utf-8").splitlines()[1:]]
         facts = {name: (origin, split) for name, origin, split, *_ in rows}
         lines = ["\t".join((name, *facts[name])) for name in read_ids(Path(folder) / BASE / SPLITS / "trainval.txt")]
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{origins}: expected name, origin and split of every picture of the tree ({error!r}); name its folder") from error
     splits = {name: targets(folder, name) for name in ("train", "val")}
     content = {

@@ -29,13 +29,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from groundwork.errors import InputError, may_be_whole
-from groundwork.files import in_utf8, scratch, shared
+from groundwork.files import ANOTHER, in_utf8, scratch, shared
 from voc_tree.annotation import Annotation, read_annotation
 from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
 
 SCRATCH = ".building-cache-"  # how the folder of a cache in the making is called
-CACHE = "a folder that can be written to as the cache (--cache on a command line)"
+INSTEAD = f"{ANOTHER} as the cache (--cache on a command line)"
 VERSION = 1  # of the layout below and of the meaning of what is in it: raise it and old caches are left alone
 CHUNK = 64  # pictures decoded between two writes: bounds the memory, keeps every thread busy
 
@@ -70,7 +70,7 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
         return _load(place, len(split), size)
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
-        raise InputError(f"{folder}: the cache cannot be written ({said}); free some space, or name {CACHE}.") from error
+        raise InputError(f"{folder}: the cache cannot be written ({said}); free some space, or name {INSTEAD}.") from error
 
 
 def write_cache(
@@ -129,7 +129,7 @@ def _write(
 ) -> None:
     """Write the cache beside its place and move it there whole: a reader sees all of it or none. `rest` gives the table of targets and
     what meta.json says besides, once the last picture is written."""
-    with scratch(place.parent, SCRATCH, CACHE) as folder:
+    with scratch(place.parent, SCRATCH, INSTEAD) as folder:
         _sweep(place.parent)
         whole = folder / "cache"
         whole.mkdir()

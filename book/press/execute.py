@@ -26,7 +26,7 @@ from groundwork.errors import InputError, unreadable
 from groundwork.files import files_under
 from groundwork.paths import ROOT, data_folder
 from groundwork.strict_json import write_json
-from yolo_core.profiles import PROFILES
+from yolo_core.profiles import profile_of
 
 SHOWN = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "matplotlib", "plotly", "papermill", "jupyter-book")
 
@@ -128,7 +128,7 @@ def data_key(profile: str, root: Path = ROOT) -> str:
 
     Only the VOC tree itself: caches beside it come and go.
     """
-    folder = data_folder(PROFILES[profile].on or profile if profile in PROFILES else profile, root)
+    folder = data_folder(profile_of(profile).on or profile, root)
     lines = []
     for file in files_under(folder / "VOCdevkit"):
         with suppress(FileNotFoundError):  # another build draws them anew

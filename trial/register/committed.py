@@ -1,7 +1,7 @@
 """The committed records, read: which there are, which of them are evidence, and what they say of every claim.
 
-Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `judged`, `same_scenes`, `seconds_by_arm`;
-`finished`, what has been trained on this machine, and `set_aside`, what of it is no evidence.
+Inside: `FOLDER`, `JUDGED`, `records_folder`, `place`, `stored`, `foreign`, `findings`, `judged`, `splits_of` (a run),
+`same_scenes`, `seconds_by_arm`; `finished`, what has been trained on this machine, and `set_aside`, what of it is no evidence.
 
 Nothing here imports torch, so that the register is printed at once. What trains the records: reference.py.
 """
@@ -73,7 +73,7 @@ def _sifted(
     why = {run.folder.name: "of another configuration" for run in runs if not _is_planned(run, profile)}
     names = {run.folder.name: called(run) for run in runs if run.folder.name not in why}
     why |= {name: f"a copy, it seems: of the name {right} it would count" for name, right in names.items() if name != right}
-    seen = {run.folder.name: _splits(run) for run in runs if run.folder.name not in why}
+    seen = {run.folder.name: splits_of(run) for run in runs if run.folder.name not in why}
     why |= {name: other for name, splits in seen.items() if splits != wanted(list(seen.values()))}
     return [run for run in runs if run.folder.name not in why], why
 
@@ -87,9 +87,9 @@ def _is_planned(run: Run, profile: str) -> bool:
         return False
 
 
-def _splits(run: Run) -> Splits:
+def splits_of(run: Run) -> Splits:
     """What a run saw, as today's records would name it."""
-    prints = run.record["data"]["fingerprints"]
+    prints = run.record.get("data", {}).get("fingerprints", {})
     return tuple(str(_newest(prints.get(split))) for split in ("train", "val"))
 
 
@@ -104,8 +104,8 @@ def judged(profile: str, runs: Iterable[Run]) -> list[Finding]:
 
 
 def same_scenes(recorded: dict[str, str], today: dict[str, str]) -> bool:
-    """Whether a record's fingerprints name today's splits, or those of another record (`AS_TODAY` says which are the same)."""
-    return all(_newest(recorded.get(split)) == _newest(fingerprint) for split, fingerprint in today.items())
+    """Whether a record's fingerprints name today's splits (`AS_TODAY` says which others do)."""
+    return all(_newest(recorded.get(split)) == fingerprint for split, fingerprint in today.items())
 
 
 def _newest(fingerprint: str | None) -> str | None:

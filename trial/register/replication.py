@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trial.register.committed import same_scenes
+from trial.register.committed import splits_of
 from trial.register.verdicts import t_quantile
 from yolo_core.training.records import Run
 
@@ -58,9 +58,7 @@ def band_of(fresh: Run, stored: Iterable[Run], value: Callable[[dict[str, Any]],
     name = (fresh.config.experiment, fresh.config.arm)
     runs = [run for run in stored if (run.config.experiment, run.config.arm) == name and run.metrics]
     planned = [run for run in runs if replace(run.config, seed=fresh.config.seed) == fresh.config]
-    prints = fresh.record.get("data", {}).get("fingerprints", {})
-    seen = {split: prints[split] for split in ("train", "val") if split in prints}  # not what it started from, which is each seed's own
-    same = [run for run in planned if same_scenes(run.record.get("data", {}).get("fingerprints", {}), seen)]
+    same = [run for run in planned if splits_of(run) == splits_of(fresh)]
     values = np.array([value(run.metrics) for run in same], dtype=float)
     low = high = None
     if len(values) > 1:
