@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from groundwork.errors import InputError, writing
+from groundwork.errors import InputError, unreadable, writing
 from groundwork.files import in_place_of
 from groundwork.strict_json import write_json
 from voc_tree.annotation import CLASSES, read_annotation
@@ -52,5 +52,7 @@ def write(root: Path, splits: tuple[str, ...] = ("train", "val")) -> list[Path]:
 def _says(file: Path, value: object) -> bool:
     try:
         return json.loads(file.read_text(encoding="utf-8")) == value
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError) as error:
+        if refused := unreadable(file, error):
+            raise refused from error
         return False

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from emojivoc.plane import product
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from voc_tree.annotation import CLASSES
 
 CANVAS = 36  # the side of Twemoji's view box, and of the shapes below
@@ -158,8 +158,9 @@ class Style:
         path = base / self.folder / f"{code.upper() if self.upper else code}{self.suffix}"
         try:
             return path.read_text(encoding="utf-8")
-        except OSError:
-            raise InputError(f"glyphs: {self.package} has no {path.name}; install the release that pyproject.toml asks for.") from None
+        except OSError as error:
+            said = f"glyphs: {self.package} has no {path.name}; install the release that pyproject.toml asks for."
+            raise unreadable(path, error) or InputError(said) from None
 
 
 STYLES = {

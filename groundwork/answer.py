@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from groundwork.errors import REFUSALS, InputError
+from groundwork.errors import REFUSALS, InputError, may_be_whole
 
 INTERRUPTED, CUT_OFF = 130, 141  # as shells have it: 128 and the signal's number
 NARROWEST = 20  # columns: in less than six tyro lays out its help for ever
@@ -112,6 +112,11 @@ def answer(command: Callable[[], int]) -> int:
             raise
         _drop_output()
         return _told(f"{place}: cannot be read or written ({said}); free some space, ask for the right, or name another place", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not may_be_whole(error):
+            raise
+        said = " ".join(str(error).split())[:200] or "this process may have no more"
+        return _told(f"too little memory ({said}); end what else uses it, or take smaller batches or pictures", 2)
     except ArithmeticError as error:  # a loss that is no number: train.NonFiniteLoss
         return _told(error, 1)
     except KeyboardInterrupt:

@@ -54,14 +54,14 @@ def fetch(archive: Archive, folder: Path, progress: bool = True) -> Path:
     place = folder / archive.name
     manual = f"fetch {archive.url} by other means (md5 {archive.md5}), put it at {place} and run this again"
     part = _part(place)
+    if os.path.lexists(place):
+        if not place.is_file():  # a folder, a pipe that never ends, a link to a disk that is not there
+            raise InputError(
+                f"{place}: expected an archive, found something that is no file; move it away and run this again, or {manual}."
+            )
+        _check(place, archive, manual)
+        return place
     try:
-        if os.path.lexists(place):
-            if not place.is_file():  # a folder, a pipe that never ends, a link to a disk that is not there
-                raise InputError(
-                    f"{place}: expected an archive, found something that is no file; move it away and run this again, or {manual}."
-                )
-            _check(place, archive, manual)
-            return place
         with filling(folder), alone(place):  # of two that fetch it the second goes on from what has come, or finds it there
             try:
                 if not place.is_file():
@@ -69,7 +69,7 @@ def fetch(archive: Archive, folder: Path, progress: bool = True) -> Path:
                     _check(part, archive, manual)
                     os.replace(part, place)
             finally:
-                with suppress(OSError):  # whoever waits has it open, and finds the archive
+                with suppress(OSError):  # whoever waits lays it anew
                     Path(f"{place}.lock").unlink()
     except (OSError, HTTPException) as error:  # URLError and timeouts are OSErrors, a connection cut off may be either
         reason = getattr(error, "strerror", None) or error
@@ -88,8 +88,11 @@ def _length(path: Path) -> int:
 
 
 def _check(path: Path, archive: Archive, manual: str) -> None:
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) or error from error
     if found != archive.md5:
         raise InputError(f"{path}: expected md5 {archive.md5}, got {found}; delete it and run this again, or {manual}.")
 
@@ -100,17 +103,18 @@ def _receive(archive: Archive, part: Path, progress: bool) -> None:
     if there >= archive.size:
         return
     headers = {"User-Agent": "yolo-core"} | ({"Range": f"bytes={there}-"} if there else {})
-    with (
-        urlopen(Request(archive.url, headers=headers), timeout=SILENCE) as answer,
-        open(part, "ab") as file,
-        tqdm(desc=archive.name, total=archive.size, initial=there, unit="B", unit_scale=True, disable=not progress) as bar,
-    ):
-        known = 0 if answer.status == HTTPStatus.PARTIAL_CONTENT else there  # a host that knows no ranges begins at the first byte
+    with urlopen(Request(archive.url, headers=headers), timeout=SILENCE) as answer:
+        begins = there if answer.status == HTTPStatus.PARTIAL_CONTENT else 0
+        if answer.length is not None and begins + answer.length != archive.size:  # the page of a network that asks for a name first, say
+            raise OSError(f"the host has {begins + answer.length:,} bytes under that address, and not {archive.size:,}")
+        known = there - begins  # a host that knows no ranges begins at the first byte
         while known and (chunk := answer.read(min(known, CHUNK))):
             known -= len(chunk)
-        while chunk := answer.read(CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))
+        bar = tqdm(desc=archive.name, total=archive.size, initial=there, unit="B", unit_scale=True, disable=not progress)
+        with open(part, "ab") as file, bar:
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
     if _length(part) < archive.size:
         raise OSError(f"the host stopped after {_length(part):,} of {archive.size:,} bytes")
 
@@ -145,5 +149,6 @@ class Contents:
         member = self._members[name]
         try:
             return self._file.read(member) if isinstance(member, zipfile.ZipInfo) else self._file.extractfile(member).read()
-        except TORN as error:
-            raise InputError(f"{self.path}: {name} in it cannot be read ({error}); fetch the archive again.") from error
+        except (*TORN, MemoryError) as error:
+            said = f"{self.path}: {name} in it cannot be read ({error}); fetch the archive again."
+            raise unreadable(self.path, error) or InputError(said) from error

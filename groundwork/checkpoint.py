@@ -11,6 +11,7 @@ folders of their own: whoever left them may come back.
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 import warnings
@@ -50,7 +51,7 @@ class Checkpoints:
 
     def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Any]) -> bool:
         """Write where the training stands after `step`. A disk that is full is a warning and False: the earlier ones stay good."""
-        draft = self.folder / f".{step}.{os.getpid()}"
+        draft = self.folder / f".{step}.{secrets.token_hex(4)}"
         try:
             draft.mkdir(parents=True, exist_ok=True)
             save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / FILES[0])
@@ -60,7 +61,9 @@ class Checkpoints:
             shutil.rmtree(self.folder / str(step), ignore_errors=True)
             draft.rename(self.folder / str(step))
         except (OSError, RuntimeError, SafetensorError) as error:  # safetensors and torch wrap what the system says
-            earlier = self._steps()
+            earlier: list[int] = []
+            with suppress(OSError):  # a disk that has gone lists none
+                earlier = self._steps()
             good = f"the one of step {earlier[-1]} is good" if earlier else "there is none before it"
             warnings.warn(f"{self.folder}: the checkpoint of step {step} could not be written ({error}); {good}", stacklevel=2)
             return False
@@ -68,8 +71,9 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)
             self._tidy()
             self._saved = time.perf_counter()
-        for old in [earlier for earlier in self._steps() if earlier <= step][:-KEPT]:  # later ones are torn: it has gone back from them
-            shutil.rmtree(self.folder / str(old), ignore_errors=True)
+        with suppress(OSError):
+            for old in [earlier for earlier in self._steps() if earlier <= step][:-KEPT]:  # later ones are torn: it has gone back from them
+                shutil.rmtree(self.folder / str(old), ignore_errors=True)
         return True
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -94,7 +94,7 @@ def _without_magics(cell: str) -> str:
     try:
         ast.parse(cell)
         return cell
-    except SyntaxError:  # a line that begins with % may be the rest of a sum: IPython knows
+    except (SyntaxError, UnicodeEncodeError):  # a line that begins with % may be the rest of a sum: IPython knows
         from IPython.core.inputtransformer2 import TransformerManager
 
         return TransformerManager().transform_cell(cell)
@@ -105,6 +105,8 @@ def _parse(path: Path) -> ast.Module:
         return ast.parse(source(path), filename=str(path))
     except SyntaxError as error:
         raise InputError(f"{path}, line {error.lineno}: expected Python, and it does not parse: {error.msg}.") from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: expected Python, and it holds half a letter, {error.object[error.start]!r}; mend it.") from error
 
 
 def _files(name: str, root: Path, packages: Sequence[str]) -> list[Path]:

@@ -4,6 +4,7 @@ Inside: `drafted`.
 """
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 
 @contextmanager
 def drafted(file: Path) -> Iterator[Path]:
-    """A name beside `file`, of this process alone, for what is being written; at the end it takes the file's place. Where something goes
+    """A name beside `file`, that nobody else has, for what is being written; at the end it takes the file's place. Where something goes
     wrong it is removed, and the file stays as it was."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    file = Path(os.path.realpath(file))  # where a link leads: the link stays
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         yield draft
         draft.replace(file)

@@ -1,7 +1,7 @@
 """The one exception that speaks to the reader.
 
-Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say), `may_be_whole` and
-`unreadable` (a file that was not read).
+Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say), `AWAY` (of a disk that has
+gone), `may_be_whole` and `unreadable` (a file that was not read).
 """
 
 import errno
@@ -11,17 +11,18 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-# Full, a quota or a limit reached, to be read only, not for this user, worn out or gone, or its host does not answer; names too long, or
-# that lead in a circle; too many files, too little memory.
-REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}) | {
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.ETIMEDOUT,
+# A disk that was pulled out, or is worn out; whose host does not answer, or no longer knows the user. Not every system has all of them.
+AWAY = frozenset(
+    getattr(errno, name)
+    for name in "EIO ENODEV ENXIO ESTALE ETIMEDOUT ENOTCONN EHOSTDOWN EHOSTUNREACH ENETDOWN ENETUNREACH EREMOTEIO EKEYEXPIRED".split()
+    if hasattr(errno, name)
+)
+SHORT = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE})  # of memory, of files that may be open
+# Full, a quota or a limit reached, to be read only, not for this user, in use; names too long, or that lead in a circle.
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EBUSY}) | {
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
+    *AWAY,
+    *SHORT,
 }
 
 
@@ -55,5 +56,5 @@ def unreadable(path: Path, error: Exception) -> InputError | None:
 def may_be_whole(error: Exception) -> bool:
     """Whether it is this process that cannot read a file: it lacks the right, the memory, a free file, or the host of the disk. Torch and
     others wrap what the system says of memory in errors of their own."""
-    short = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
+    short = isinstance(error, OSError) and error.errno in AWAY | SHORT
     return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error) or "out of memory" in str(error)

@@ -35,6 +35,8 @@ def endless(path: Path) -> bool:
 
 def visible(folder: Path, *patterns: str) -> list[Path]:
     """What matches a pattern, in order; without what editors and systems keep beside a file, as Emacs .#iou.py and macOS ._iou.py."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.listdir(folder)  # PermissionError where it may not be listed: glob would find nothing there
     return sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
@@ -174,7 +176,8 @@ def shared(path: Path) -> None:
     """Give a folder or a file the rights that this process leaves to others: mkdtemp and safetensors make theirs for their owner alone."""
     withheld = os.umask(0o077)  # to set it is the only way to ask
     os.umask(withheld)
-    path.chmod((0o777 if path.is_dir() else 0o666) & ~withheld)
+    with suppress(OSError):  # a disk that has one owner for all, who need not be this one: everybody's rights are what it was mounted with
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~withheld)
 
 
 def elsewhere(write: Callable[[Path], Path]) -> Path | None:

@@ -60,8 +60,11 @@ def _taken(made: Path, wait: bool, busy: str) -> BaseFileLock | None:
                 return None
             waits = f"{made}: another process is at work on it, by {lock.lock_file}; this one waits for it to end"
             print(busy or waits, file=sys.stdout if busy else sys.stderr, flush=True)
-            lock.acquire()
-            return lock
+            while True:
+                with suppress(FileNotFoundError):  # the folder has gone with what its holder could not make in it
+                    lock.acquire()
+                    return lock
+                made.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             if error.errno not in MISSING or lock is locks[-1]:
                 raise

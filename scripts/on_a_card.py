@@ -113,7 +113,11 @@ def prepare(given: argparse.Namespace) -> dict[str, str]:
         if not site.exists():
             with tempfile.TemporaryDirectory(dir=given.work) as scratch:
                 pack_for_a_card.unpack_site(given.package, Path(scratch) / "site")
-                (Path(scratch) / "site").rename(site)
+                try:
+                    (Path(scratch) / "site").rename(site)
+                except OSError:
+                    if not site.exists():  # where it does, a run beside this one was faster
+                        raise
     path = [*path, *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
@@ -154,16 +158,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         environment, results = prepare(given), {}
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
-        print(f"error: {given.package}: what was carried along cannot be unpacked ({error}); carry it once more", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno:  # the system's word, and not an archive's, some of whose errors are OSErrors
+            said = f"{error.filename or given.work}: cannot be read or written ({error.strerror}); make room, or name another --work"
+        else:
+            said = f"{given.package}: what was carried along cannot be unpacked ({error}); carry it once more"
+        print(f"error: {said}", file=sys.stderr)
         with contextlib.suppress(OSError):
             given.out.rmdir()  # it holds nothing
         return 2
     archives, refused = [], None
     try:
         _ask(given, parts, ends, environment, results)
-        archives = bundle(given.work / "records", given.out)
     except OSError as error:  # the disk, which costs nothing of what has been found
         refused = error
+    try:
+        archives = bundle(given.work / "records", given.out)
+    except OSError as error:
+        refused = refused or error
     print(f"\nsummary, in {given.out}")
     for part, result in results.items():
         print(f"{part}: {result['status']}" + (f": {result['error']}" if "error" in result else ""))

@@ -49,7 +49,7 @@ def pack(out: Path, data: Sequence, quality: int, python: str, limit_mib: float)
         raise InputError(f"{out}: already there, and no package that this one renews; name another --out")
     known = tracked()
     out = Path(os.path.realpath(out))  # where a link leads
-    with writing(out), scratch(out.parent, f".{out.name}-") as around:
+    with writing(out), scratch(out if out.is_dir() else out.parent, f".{out.name}-") as around:
         draft = around / "package"
         draft.mkdir()
         site(draft / SITE, python)
@@ -151,10 +151,11 @@ def unpack_pictures(package: Path, root: Path) -> None:
     import torch
     from safetensors import safe_open
 
+    from groundwork.files import in_place_of
     from voc_tree.cache import write_cache
     from voc_tree.tree import BASE, SPLITS, Split
 
-    with safe_open(package / PICTURES, "numpy") as file:
+    with safe_open(package / PICTURES, "numpy") as file, in_place_of(root) as root:
         said = file.metadata()
         about = json.loads(said["splits"])
         for folder in ("JPEGImages", "Annotations", SPLITS):

@@ -16,7 +16,7 @@ from pathlib import Path
 from emojivoc import statistics
 from groundwork.answer import answer
 from groundwork.drafts import drafted
-from groundwork.errors import InputError, writing
+from groundwork.errors import InputError, unreadable, writing
 from voc_tree import photographs
 from voc_tree.tree import BASE, SPLITS, read_ids, targets
 from yolo_core.detector.grid import ceiling
@@ -31,7 +31,8 @@ def main(folder: str) -> int:
     except InputError:
         raise
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{origins}: expected name, origin and split of every picture of the tree ({error!r}); name its folder") from error
+        said = f"{origins}: expected name, origin and split of every picture of the tree ({error!r}); name its folder"
+        raise unreadable(origins, error) or InputError(said) from error
     splits = {name: targets(folder, name) for name in ("train", "val")}
     content = {
         "source": "Photographs of VOC 2007, VOC 2012 and COCO, splits train and val: aggregates made by scripts/photographs.py",

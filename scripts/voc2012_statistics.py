@@ -20,7 +20,7 @@ from emojivoc import layout, statistics
 from groundwork.answer import answer
 from groundwork.archives import TORN
 from groundwork.drafts import drafted
-from groundwork.errors import InputError, writing
+from groundwork.errors import InputError, unreadable, writing
 from voc_tree.annotation import CLASSES
 
 
@@ -35,7 +35,8 @@ def read(path: Path) -> list[dict[str, np.ndarray]]:
             boxes = np.clip(pixels / (width, height, width, height), 0, 1)
             targets.append({"boxes": boxes, "labels": np.array([CLASSES.index(o[0]) for o in objects], int)})
     except (*TORN, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: expected a split as gzipped JSON ({error!r}); its form is told at the top of this script") from error
+        said = f"{path}: expected a split as gzipped JSON ({error!r}); its form is told at the top of this script"
+        raise unreadable(path, error) or InputError(said) from error
     return targets
 
 

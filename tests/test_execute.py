@@ -54,6 +54,13 @@ def test_two_notebooks_run_side_by_side_each_with_its_share_of_the_cores(tmp_pat
     ]
 
 
+def test_a_kernels_transport_says_nothing_as_it_ends(tmp_path):
+    """On a busy machine it may be asked to stop while its sockets close."""
+    asked = 'import logging\nassert not logging.getLogger("tornado.general").isEnabledFor(logging.ERROR)'
+    write_notebook(tmp_path / "notebooks/first.ipynb", asked, "assert not [name for name in dir() if 'tornado' in name]")
+    assert list(run(tmp_path, "first")) == ["notebooks/first.ipynb"]
+
+
 def test_a_failure_lets_what_runs_beside_it_end_and_begins_nothing_more(tmp_path, two_at_a_time):
     write_notebook(tmp_path / "notebooks/first.ipynb", "1 / 0")
     write_notebook(tmp_path / "notebooks/second.ipynb", WAIT.format("_build/failed/first.ipynb"), "time.sleep(1)")

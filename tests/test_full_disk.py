@@ -84,10 +84,10 @@ def test_a_command_without_room_says_so_and_leaves_nothing(command, quick_onnx, 
 
 
 def test_a_record_that_finds_no_room_names_its_own_place_and_leaves_nothing(untrained, tmp_path, monkeypatch):
-    def copy2(source, place):
+    def copyfile(source, place):
         raise OSError(errno.ENOSPC, "No space left on device", str(source))  # as shutil has it
 
-    monkeypatch.setattr(reference.shutil, "copy2", copy2)
+    monkeypatch.setattr(reference.shutil, "copyfile", copyfile)
     with pytest.raises(InputError, match=f"^{tmp_path}/records/focal-mse-0: cannot be written .No space left"):
         reference._store(read_run(untrained), tmp_path / "records/focal-mse-0", "smoke")
     assert list(tmp_path.iterdir()) == []

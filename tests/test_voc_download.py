@@ -37,7 +37,7 @@ def archive(tmp_path, monkeypatch):
 class Answer(io.BytesIO):
     """What a host sends: the bytes it holds, then an error if there is one."""
 
-    status, error = 200, None
+    status, error, length = 200, None, None  # a host need not say how much it sends
 
     def read(self, size=-1):
         content = super().read(size)

@@ -186,7 +186,8 @@ def _load(place: Path, length: int, size: int) -> Cache:
     """Open a cache folder; any exception that `open_cache` names means that it is torn."""
     meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
     images = np.load(place / "images.npy", mmap_mode="c", allow_pickle=False)  # torch wants a writable array
-    table = load_file(place / "targets.safetensors")
+    with open(place / "targets.safetensors", "rb"):  # of one that may not be read, safetensors says that it is not there
+        table = load_file(place / "targets.safetensors")
     counts = table.pop("counts").tolist()
     if images.shape != (length, 3, size, size) or images.dtype != np.uint8 or len(counts) != length:
         raise ValueError(f"expected {length} pictures of {size} px, got {images.shape} and {len(counts)} targets")

@@ -11,7 +11,7 @@ from torchvision.datasets.utils import extract_archive
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from groundwork.archives import TORN, Archive, fetch
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
 from groundwork.files import in_place_of
 from voc_tree.tree import BASE, Split
 
@@ -33,7 +33,7 @@ def download(out: Path | str) -> str:
     """
     out = Path(os.path.expanduser(out))
     tree = out / BASE
-    if tree.exists():
+    if tree.exists() and not (tree.is_dir() and not any(tree.iterdir())):  # an empty folder is filled
         counts = ", ".join(f"{len(Split(out, split))} in {split}" for split in ("train", "val"))  # speaks up if broken
         return f"{tree} is there already ({counts} pictures; VOC 2012 has 5717 and 5823): nothing was downloaded."
     archive = fetch(voc_archive("2012"), out)
@@ -44,6 +44,6 @@ def download(out: Path | str) -> str:
                 part.rename(folder / part.name)
             shutil.rmtree(folder / BASE.parts[0])
         except TORN as error:
-            said = f"could not be unpacked ({error}); make room for 2 GB, or delete it, and run this again."
-            raise InputError(f"{archive}: {said}") from error
+            said = f"{archive}: could not be unpacked ({error}); make room for 2 GB, and run this again."
+            raise unreadable(archive, error) or InputError(said) from error
     return f"{tree} holds VOC 2012 now; {archive} is no longer needed."

@@ -45,7 +45,7 @@ class Split(VOCDetection):
         self.images = [str(base / "JPEGImages" / f"{name}.jpg") for name in self.ids]
         self.targets = [str(base / "Annotations" / f"{name}.xml") for name in self.ids]
         for paths, kind in ((self.images, "images"), (self.annotations, "annotations")):
-            present = {entry.name for entry in os.scandir(Path(paths[0]).parent) if entry.is_file()}
+            present = _names(Path(paths[0]).parent)
             if missing := [path for path in paths if Path(path).name not in present]:
                 raise InputError(
                     f"{self.file}: {len(missing)} of its {len(self)} {kind} are missing, the first is {missing[0]}; "
@@ -71,6 +71,14 @@ def _base(root: Path) -> Path:
         if not (base / folder).is_dir():
             raise InputError(f"{base}: expected a VOC tree, but it has no folder {folder}; add it with its files.")
     return base
+
+
+def _names(folder: Path) -> set[str]:
+    """The files in a folder, as their names are written: a disk that knows no case opens p0.jpg where p0.JPG lies."""
+    try:
+        return {entry.name for entry in os.scandir(folder) if entry.is_file()}
+    except OSError as error:
+        raise unreadable(folder, error) or error from error
 
 
 def _split_files(base: Path) -> list[Path]:
@@ -145,6 +153,7 @@ def check(root: Path | str) -> list[str]:
     """
     try:
         base = _base(Path(os.path.expanduser(root)))
+        written = {kind: _names(base / kind) for kind in ("JPEGImages", "Annotations")}
     except InputError as error:
         return [str(error)]
     splits = {path.stem: _scan_ids(path) for path in _split_files(base)}
@@ -156,18 +165,21 @@ def check(root: Path | str) -> list[str]:
         faults.append(f"{base / SPLITS / 'val.txt'}: {len(shared)} ids are in train.txt too; keep each in one of them.")
     names = list(dict.fromkeys(name for ids, _ in splits.values() for name in ids))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pairs = pool.map(lambda name: _pair_faults(base, name), names)
+        pairs = pool.map(lambda name: _pair_faults(base, name, written), names)
         for found in tqdm(pairs, "checking", len(names), delay=2, leave=False):
             faults += found
     return faults
 
 
-def _pair_faults(base: Path, name: str) -> list[str]:
-    xml = base / "Annotations" / f"{name}.xml"
+def _pair_faults(base: Path, name: str, written: dict[str, set[str]]) -> list[str]:
+    xml, image = base / "Annotations" / f"{name}.xml", base / "JPEGImages" / f"{name}.jpg"
     annotation, faults = scan(xml)
     try:
-        size = decode(base / "JPEGImages" / f"{name}.jpg").size
+        size = decode(image).size
     except InputError as error:
         return [*faults, str(error)]
+    for path in (xml, image):
+        if path.exists() and path.name not in written[path.parent.name]:
+            faults.append(f"{path}: the file is there, but its name is written otherwise, which other disks tell apart; rename it.")
     mismatch = annotation and size_fault(xml, annotation, size)
     return [*faults, mismatch] if mismatch else faults

@@ -317,7 +317,8 @@ def run(
     key = _key(config, profile, data, code)
     folder = runs_folder() / f"{profile}-{name}-{arm}-{seed}-{key[:10]}"
     with alone(folder):
-        for place in (folder, out):  # in `out`: trained, and not yet stored where it belongs
+        asides = sorted(folder.parent.glob(f"{folder.name}-[0-9]*"))  # where something of the reader's lay in the run's own place
+        for place in (folder, *asides, out):  # in `out`: trained, and not yet stored where it belongs
             if place is not None and (place / "record.json").exists():
                 found = read_run(place)
                 if (place is folder or found.record["key"] == key) and seen_by in (None, found.record.get("observer")):

@@ -117,7 +117,7 @@ def source_key(notebook: Path, profile: str, root: Path = ROOT) -> str:
         raise unreadable(notebook, error) or InputError(
             f"{notebook}: expected a notebook, got something else ({error}); mend it, or take it out of _toc.yml"
         ) from error
-    data = [f for package in PACKAGES for f in (root / package.replace(".", "/")).rglob("*.json")]
+    data = [f for package in PACKAGES for f in files_under(root / package.replace(".", "/")) if f.suffix == ".json"]
     shipped = [*data, *files_under(root / "records"), root / "constraints.txt"]
     parts = [read, profile, code_hash(modules(notebook, root=root), root=root), tree_hash(shipped, root)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

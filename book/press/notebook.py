@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 # A kernel talks of its transport and of being stopped; what goes wrong in a cell is told by the cell.
-QUIET = ["--IPKernelApp.log_level=50"]
+QUIET = ["--IPKernelApp.log_level=50", "--IPKernelApp.exec_lines=__import__('logging').getLogger('tornado').setLevel('CRITICAL')"]
 
 # glibc hands large blocks back to the system when they are freed and asks for them anew a moment later: on a CPU a training spends up to a
 # third of its time so. These keep them; other systems pass the names over. Results do not change.

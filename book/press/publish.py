@@ -28,7 +28,8 @@ from book.press.notebook import ExecutionError, numbers_of, output
 from book.press.side_by_side import side_by_side
 from groundwork.clock import clock
 from groundwork.code_hash import PACKAGES, code_hash, modules
-from groundwork.errors import InputError
+from groundwork.errors import InputError, unreadable
+from groundwork.files import files_under
 from groundwork.locks import alone
 from groundwork.paths import BUILD, ROOT, runs_folder
 from groundwork.strict_json import write_json
@@ -169,7 +170,7 @@ def _conclude(
     folder, stamp = _made(out / "numbers"), out / "concluded.sha256"
     write_json(folder / "build.json", _report(profile, record, reading))
     code = code_hash(modules("book.press.publish"))
-    judged = [*(root / "_build" / "runs").glob("*/record.json"), *(root / "records").rglob("record.json")]
+    judged = [*(root / "_build" / "runs").glob("*/record.json"), *(f for f in files_under(root / "records") if f.name == "record.json")]
     judged += (root / "records" / "card").glob("*.json")
     key = tree_hash([*judged, *(root / "tests" / "hostile").glob("*.py")], root) + code
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != key:
@@ -190,7 +191,7 @@ def pages(root: Path = ROOT) -> list[str]:
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         where = getattr(error, "problem_mark", None)  # its own words take three lines
         said = f"line {where.line + 1}: {error.problem}" if where else str(error)
-        raise InputError(
+        raise unreadable(toc, error) or InputError(
             f"{toc}: the table of contents cannot be read ({said}); mend it, or take it back: git checkout _toc.yml"
         ) from error
     found = []

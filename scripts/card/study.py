@@ -16,7 +16,7 @@ from card.report import DEVICE, Report
 from card.steps import epoch_of, scenes, training
 
 from book.press.side_by_side import side_by_side
-from groundwork.paths import data_folder
+from groundwork.paths import BUILD, data_folder
 from trial.register import claims, committed, reference
 from yolo_core import experiments
 from yolo_core.data.voc import VocData
@@ -72,7 +72,8 @@ def records_part(profile: str, report: Report) -> None:
     if report.rehearse:
         profile, workers, arms, most = "smoke", 1, ["focal/mse-conv"], 1
     tree = data_folder(experiments.PROFILES[profile].on or profile)
-    if profile in ("photographs", "long") and not tree.exists() and (report.package / pack_for_a_card.PICTURES).exists():
+    ours = profile in ("photographs", "long") and tree.is_relative_to(BUILD)  # a folder that a variable names is the reader's
+    if ours and not tree.exists() and (report.package / pack_for_a_card.PICTURES).exists():
         pack_for_a_card.unpack_pictures(report.package, tree)
     train_split, val_split = experiments.profile_data(profile)
     report.add("data", {"train": train_split.fingerprint, "val": val_split.fingerprint, "reencoded": train_split.reencoded})

@@ -66,7 +66,7 @@ def export(detector: Detector, config: RunConfig, out: Path) -> dict[str, float]
                 "boxes": "xyxy in [0, 1]",
             },
         )
-        onnx.save(model, draft)
+        onnx.save(model, draft, format="protobuf")  # whatever its name ends in
         found = compare(deployed, session(draft), pictures)  # one picture more than it was traced with
         if not all(value <= TOLERANCE for value in found.values()):  # so that NaN is refused as well
             raise InputError(f"{out}: onnxruntime puts out {max(found.values()):.2g} more or less than PyTorch, so nothing was written")

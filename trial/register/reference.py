@@ -38,7 +38,7 @@ from trial.register.verdicts import FRESH_SEEDS, MIN_SEEDS, MORE_SEEDS, SEEDS, r
 from yolo_core import experiments
 from yolo_core.training.config import COARSEST
 from yolo_core.training.records import AGAIN, Run, read_run
-from yolo_core.training.writing import write_run
+from yolo_core.training.writing import keep
 
 # In this order, so that a stop anywhere leaves a story: the claims on focal, those on the baseline and the backbone, the study as released,
 # fine-tuning, the remedies; then what takes long or decides less, and last the two arms that take hours.
@@ -215,8 +215,9 @@ def _failed(out: Path, name: str, arm: str, profile: str, seed: int, error: Arit
         "code": experiments.training_code(),
         "metrics": {},
         "failed": str(error),
+        "observer": watch.Instruments.code(),
     }
-    return write_run(out, record, {}, {})
+    return keep(out, record, {}, {})
 
 
 def canary_file(profile: str, name: str, arm: str, records: Path | None = None) -> Path:
@@ -295,7 +296,7 @@ def _store(run: Run, folder: Path, profile: str) -> None:
 def _copy(run: Run, draft: Path, profile: str) -> None:
     for name in ("record.json", *(f"{table}.parquet" for table in KEPT if keeps(table, profile, run.config))):
         if (run.folder / name).exists():
-            shutil.copy2(run.folder / name, draft / name)
+            shutil.copyfile(run.folder / name, draft / name)
 
 
 def check(profile: str, records: Path | None = None) -> dict[str, str]:

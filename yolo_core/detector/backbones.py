@@ -101,11 +101,12 @@ def resnet18(weights: str | None = None) -> Backbone:
     if weights == "imagenet":
         try:
             state = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-        except OSError as error:
+        except Exception as error:  # a download fails in its own kinds, and of a torn file torch raises half a dozen
             url = ResNet18_Weights.IMAGENET1K_V1.url
-            raise InputError(
-                f"ResNet18's ImageNet weights could not be downloaded from {url} ({error}); "
-                f"fetch that file on a machine that can and put it into {Path(torch.hub.get_dir()) / 'checkpoints'}"
+            file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+            raise (unreadable(file, error) if file.exists() else None) or InputError(
+                f"ResNet18's ImageNet weights could not be had from {url} ({' '.join(str(error).split())[:200]}); "
+                f"fetch that file on a machine that can and put it at {file}, in the place of what may lie there"
             ) from error
         net.load_state_dict(state)
     elif weights is not None:

@@ -164,6 +164,8 @@ def _go_on(run: Training, checkpoints: Checkpoints, resume: bool) -> None:
             raise unreadable(checkpoints.folder, error) or InputError(  # a card's memory, half filled by others
                 f"{checkpoints.folder}: the checkpoint is not of this training; remove it to train from the start"
             ) from error
+    if run.fabric.broadcast(run.progress.step) != run.progress.step:
+        raise InputError(f"{checkpoints.folder}: not all processes find the same checkpoint there; name an --out on a disk that all share")
 
 
 def mosaics(config: RunConfig, length: int, steps: int) -> int:

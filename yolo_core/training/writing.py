@@ -5,7 +5,7 @@ Inside: `run_key`, `write_run`, `keep` (the same, whatever the disk says).
 
 import hashlib
 import json
-import os
+import secrets
 import shutil
 import warnings
 from pathlib import Path
@@ -38,8 +38,7 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
     What lies there is replaced if it is a run of the same key and lengths alone; else the run gets another name, with a warning.
     """
     ours = {"record.json", "weights.safetensors", *(f"{name}.parquet" for name in tables)}
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     draft.mkdir(parents=True)
     try:
         for name, table in tables.items():
@@ -50,9 +49,9 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
         (draft / "record.json").write_text(dumps({"schema": SCHEMA, **record}, sort_keys=True) + "\n", encoding="utf-8")
         if not _same(folder, record, ours):  # looked at now: writing takes its time, and another training may have ended meanwhile
             folder = _free(folder)
-        for path in folder.glob("*.parquet"):  # another observer's, or the reader's own: they stay
-            if path.name not in ours:
-                shutil.copy2(path, draft / path.name)
+        for path in folder.glob("*"):
+            if path.name not in ours:  # which `_beside` has let pass
+                shutil.copyfile(path, draft / path.name)
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:
@@ -63,11 +62,15 @@ def write_run(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFra
 def _same(folder: Path, record: dict[str, Any], ours: set[str]) -> bool:
     """Whether a folder holds a sound run of the record's key, after as many steps, its start's too, and nothing else but other tables."""
     try:
-        if any(path.name not in ours and not (path.suffix == ".parquet" and path.is_file()) for path in folder.glob("*")):
-            return False
-        return all(read_run(folder).record.get(name) == record.get(name) for name in ("key", "steps", "data"))
+        alone = all(path.name in ours or _beside(path) for path in folder.glob("*"))
+        return alone and all(read_run(folder).record.get(name) == record.get(name) for name in ("key", "steps", "data"))
     except InputError:
         return False
+
+
+def _beside(path: Path) -> bool:
+    """Whether a file in a run's folder goes with the run: another observer's table, the reader's own, or what a system keeps there."""
+    return path.is_file() and (path.suffix == ".parquet" or path.name.startswith("."))
 
 
 def keep(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], weights: dict[str, torch.Tensor]) -> Run:
@@ -87,7 +90,7 @@ def keep(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], 
 def _free(folder: Path) -> Path:
     """`folder`, or folder-2, folder-3 ..., the first where nothing lies; warns if it is another."""
     number, place = 1, folder
-    while place.exists() and not (place.is_dir() and not any(place.iterdir())):
+    while place.exists() and not (place.is_dir() and all(path.name.startswith(".") and _beside(path) for path in place.iterdir())):
         number += 1
         place = folder.with_name(f"{folder.name}-{number}")
     if place != folder:
