@@ -16,8 +16,10 @@ endif
 export PYTHONDONTWRITEBYTECODE :=
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
 NEW     := import sys; sys.exit(sys.version_info < (3, 11))
-PYTHON  ?= $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
+ifeq ($(PYTHON),)
+  override PYTHON := $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
              command -v $$p >/dev/null 2>&1 && $$p -c '$(NEW)' >/dev/null 2>&1 && echo $$p && break; done)
+endif
 
 # Paths may have spaces and quotes: quoted for the shell, escaped for make.
 EMPTY   :=
@@ -29,8 +31,8 @@ ifeq ($(strip $(VENV)),)
 else
   PY    := $(call quoted,$(VENV)/bin/python)
   READY := $(subst $(EMPTY) ,\ ,$(VENV))/.ready
-  ifneq ($(strip $(foreach letter,: ; | \ * ? [,$(findstring $(letter),$(VENV)))$(if $(findstring $(TAB),$(VENV)),tab)$(filter -%,$(firstword $(VENV)))),)
-    $(error VENV=$(VENV): make reads no path with : ; | \ * ? [ or a tab in it, or one that begins with -; name another folder)
+  ifneq ($(strip $(foreach letter,: ; | \ * ? [,$(findstring $(letter),$(VENV)))$(if $(findstring $(TAB),$(VENV)),tab)$(filter -% ~%,$(firstword $(VENV)))),)
+    $(error VENV=$(VENV): make reads no path with : ; | \ * ? [ or a tab in it, or one that begins with - or ~; name another folder)
   endif
 endif
 

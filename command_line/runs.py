@@ -4,6 +4,7 @@ Inside: a dataclass a command. Heavy imports (torch, sphinx) wait inside the com
 """
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from yolo_core.training.records import Run
 
 
+SHARED = Path("/dev/shm")  # as Linux has it
 DIGITS = 6  # of a number of pictures that anybody takes at once
 
 
@@ -60,7 +62,8 @@ class Train:
     compile: bool = False
     """Compile the net by torch.compile: minutes before the first step, faster ones from then on. Needs a C++ compiler."""
     resume: bool = True
-    """Go on from the checkpoint that a killed training of the same command has left beside --out."""
+    """Go on from the checkpoint that a killed training of the same command has left beside --out. (What --micro-batch auto chose belongs to
+    the command: on another GPU, name that number.)"""
     checkpoint_seconds: float = 60.0
     """How much work a kill may cost; inf to write no checkpoints."""
 
@@ -71,6 +74,7 @@ class Train:
         from groundwork.files import LONGEST, filling, in_utf8
         from trial.planner.memory import fitting
         from trial.watch import train
+        from voc_tree.tree import Split
         from yolo_core import experiments
 
         config = experiments.resolve(*experiments.named(self.experiment, self.arm), self.profile, self.seed)
@@ -91,6 +95,7 @@ class Train:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
         if self.workers < 0 or not self.checkpoint_seconds >= 0:
             raise InputError(f"--workers and --checkpoint-seconds cannot be negative; got {self.workers} and {self.checkpoint_seconds:g}")
+        self._shared(config)
         if self.weights is not None:
             named = str(self.weights)  # by the word alone a configuration means the weights that are packaged
             config = replace(config, weights=f"./{named}" if named == "imagenet" and self.weights.exists() else named)
@@ -101,17 +106,25 @@ class Train:
         config = replace(config, **{key: True for key, on in asked.items() if on})
         if self.micro_batch is not None:
             config = replace(config, micro_batch=fitting(config) if self.micro_batch == "auto" else _whole(self.micro_batch))
+        self._enough(config, len(Split(self.data, "train").ids))
         start = self._start(config)
         options = {"max_steps": self.max_steps, "workers": self.workers, "checkpoint_seconds": self.checkpoint_seconds}
         with filling(out.parent):
             splits = experiments.load_data(self.data, config.image_size, self.cache)
-            self._enough(config, len(splits[0]))
             run = train(config, *splits, out, code=experiments.training_code(), start=start, resume=self.resume, **options)
         if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK") == "0":  # of torchrun's processes the first speaks
             most = f"; ceiling {run.metrics['ceiling']:.3f}" if "ceiling" in run.metrics else ""
             where = self.out if run.folder == out else run.folder  # beside it, where something has come to lie there meanwhile
             print(f"{where}: mAP@.5 {run.metrics['map']:.4f} after {run.record['steps']} steps{most}")
         return 0
+
+    def _shared(self, config: "RunConfig") -> None:
+        """InputError where the workers' batches have no room in the memory that processes share: of one that is lost there torch prints a
+        word, and waits for it for ever."""
+        wanted = (2 * self.workers + 1) * config.effective_batch * 3 * config.image_size**2  # two under way a worker, one in use
+        if self.workers and SHARED.is_dir() and (free := shutil.disk_usage(SHARED).free) < wanted:
+            holds = f"{self.workers} take up to {wanted / 2**20:.0f} MiB of shared memory, and {SHARED} has {free / 2**20:.0f} free"
+            raise InputError(f"--workers: {holds}; take fewer, or allow for more: docker run --shm-size=1g")
 
     def _enough(self, config: "RunConfig", pictures: int) -> None:
         """InputError where the arm takes more pictures under its profile than there are."""
@@ -123,6 +136,7 @@ class Train:
             other = ", ".join(name for name, count in counts.items() if (count or 0) <= pictures)
             takes = f"{config.experiment}/{config.arm} takes {wanted} pictures under --profile {self.profile}"
             instead = "name a larger tree" + (f", or another --profile: {other}" if other else "")
+            instead += f" (and a run of {config.start} under it)" if other and config.start else ""
             raise InputError(f"{self.data}: {takes}, and train.txt names {pictures}; {instead}")
 
     def _start(self, config: "RunConfig") -> "Run | None":

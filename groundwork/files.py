@@ -206,7 +206,7 @@ def there_and_back(path: Path) -> Path:
     return path
 
 
-def in_utf8(path: Path) -> Path:
+def in_utf8(path: Path, instead: str = "another place") -> Path:
     """The path. InputError for one of bytes that are no UTF-8: the libraries of weights and tables open none."""
     try:
         str(path).encode()
@@ -214,5 +214,5 @@ def in_utf8(path: Path) -> Path:
         with suppress(UnicodeDecodeError):
             name = os.fsencode(path).decode("utf-8")  # it is; the locale is not
             raise InputError(f"{name}: the locale reads no such path; set PYTHONUTF8=1, or a locale of UTF-8") from None
-        raise InputError(f"{path}: expected a path in UTF-8, which weights and tables need; rename it, or name another place") from None
+        raise InputError(f"{path}: expected a path in UTF-8, which weights and tables need; rename it, or name {instead}") from None
     return path

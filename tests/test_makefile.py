@@ -1,5 +1,6 @@
 """`make` where paths have spaces, quotes and dollars, those of the Python and the environment too; and what a clone on Windows gets."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -123,9 +124,20 @@ def test_an_environment_whose_name_make_cannot_read_is_refused_in_a_sentence(let
     assert done.returncode == 2 and f"VENV=/nowhere/a{letter}b: make reads no path with : ; | \\ * ? [ or a tab in it" in done.stderr
 
 
-def test_an_environment_whose_name_is_an_option_is_refused_in_a_sentence():
-    done = subprocess.run(["make", "-n", "-C", str(ROOT), "venv", "VENV=-v"], capture_output=True, text=True)
-    assert done.returncode == 2 and "VENV=-v: make reads no path" in done.stderr and "begins with -" in done.stderr
+@pytest.mark.parametrize("name", ["-v", "~root/e", "~"])
+def test_an_environment_whose_name_is_an_option_or_another_users_home_is_refused_in_a_sentence(name):
+    """make itself reads ~root as a home folder, in some places and not in others."""
+    done = subprocess.run(["make", "-n", "-C", str(ROOT), "venv", f"VENV={name}"], capture_output=True, text=True)
+    assert done.returncode == 2 and f"VENV={name}: make reads no path" in done.stderr and "begins with -" in done.stderr
+
+
+def test_an_empty_word_for_python_means_the_one_on_the_path():
+    """As a script leaves it where it has set no variable."""
+    for place in ("variable", "environment"):
+        words = ["PYTHON="] if place == "variable" else []
+        environment = os.environ | ({} if words else {"PYTHON": ""})
+        done = subprocess.run(["make", "-C", str(ROOT), "python", *words], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_clean_removes_books_and_nothing_that_cost_hours_or_is_the_users(made, tmp_path):

@@ -5,6 +5,7 @@ Inside: `Instruments` (the probes and what is asked of a trained detector), `run
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +40,10 @@ class Instruments(Observer):
         self.training, self.config, config = training, training.config, training.config
         # A look sees one process's part of a gradient, which means nothing.
         every = config.probe_steps if training.fabric.world_size == 1 else 0
+        if every != config.probe_steps and training.fabric.global_rank == 0:
+            warnings.warn(
+                "of several processes none sees a whole gradient: nothing is probed, and the run has no tables of it", stacklevel=2
+            )
         self.probe = GradientProbe(0 if config.anchor_free else every, training.loss)
         self.conflict = ConflictProbe(every if config.anchor_free else 0)
         self.noise = NoiseProbe(math.ceil(every / 5))

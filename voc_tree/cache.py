@@ -56,7 +56,7 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
     A cache that cannot be read back whole is built again, with a warning. Raises `InputError` on the first bad picture
     or annotation, and where `folder` cannot be written; neither leaves anything behind.
     """
-    place = in_utf8(folder) / _signature(split, size)
+    place = in_utf8(folder, "another place as the cache (--cache on a command line)") / _signature(split, size)
     if place.exists():
         try:
             return _load(place, len(split), size)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from groundwork.answer import spelled
 from groundwork.errors import InputError, unreadable
-from groundwork.files import endless, visible
+from groundwork.files import endless, in_utf8, visible
 from voc_tree.annotation import Annotation, read_annotation, scan
 from voc_tree.picture import decode, misnamed
 
@@ -152,7 +152,7 @@ def check(root: Path | str) -> list[str]:
     Reads all split files, and each picture and annotation that they name (files that no split names are no fault).
     """
     try:
-        base = _base(Path(os.path.expanduser(root)))
+        base = _base(in_utf8(Path(os.path.expanduser(root))))
         written = {kind: _names(base / kind) for kind in ("JPEGImages", "Annotations")}
     except InputError as error:
         return [str(error)]

@@ -23,7 +23,8 @@ from yolo_core.data.voc import VocData
 from yolo_core.detector.model import Detector
 from yolo_core.training.config import RunConfig
 from yolo_core.training.records import AGAIN, read_run
-from yolo_core.training.scoring import predict
+from yolo_core.training.scoring import CUTS, predict
+from yolo_core.training.step import CALMER
 
 BOXES = "boxes.json"
 
@@ -62,8 +63,12 @@ def _misfit(state: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None
 
 
 def evaluate(detector: Detector, config: RunConfig, data: VocData) -> dict[str, Any]:
-    """`scored.score` of a detector on a split."""
-    return score(predict(detector, data.images), data.targets, config)
+    """`scored.score` of a detector on a split. InputError where what it puts out is not finite."""
+    outputs = predict(detector, data.images)
+    detections = config.grid().decode(outputs, CUTS[0], confidence=config.confidence)
+    if not all(values.isfinite().all() for values in (outputs, *(found["scores"] for found in detections))):
+        raise InputError(f"what the run puts out on {data.source.file.stem} is not finite: its training has burst; {CALMER}")
+    return score(outputs, data.targets, config)
 
 
 def table(metrics: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ def reliability(matches: Matches) -> dict[str, Any]:
     are true, their mean score; and the expected calibration error, the mean |share true - mean score| weighted by detections."""
     judged = np.isin(matches.outcome, (TRUE, FALSE))
     scores, true = matches.scores[judged], matches.outcome[judged] == TRUE
-    index = np.minimum((scores * BINS).astype(int), BINS - 1)
+    index = (scores * BINS).clip(0, BINS - 1).astype(int)  # in this order: a score of a training that bursts is no whole number any more
     count = np.bincount(index, minlength=BINS)
     hits = np.bincount(index, weights=true, minlength=BINS)
     total = np.bincount(index, weights=scores, minlength=BINS)

@@ -24,11 +24,12 @@ from yolo_core.training.records import Run
 from yolo_core.training.scoring import CUTS, predict, score, to_float
 
 _NOTHING = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "difficult": torch.zeros(0, dtype=torch.bool)}
+CALMER = "lower the learning rate, lengthen the warm-up, or clip gradients"
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss term is NaN or infinite: the message says at which step, which term, and what the others were."""
+    """A loss term, or what the detector puts out on val pictures, is NaN or infinite: the message says at which step, and which."""
 
 
 def make_optimiser(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
@@ -58,10 +59,7 @@ def require_finite(terms: dict[str, torch.Tensor], step: int) -> None:
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        raise NonFiniteLoss(
-            f"step {step}: the {' and '.join(bad)} term of the loss is not finite ({listed}); "
-            "lower the learning rate, lengthen the warm-up, or clip gradients"
-        )
+        raise NonFiniteLoss(f"step {step}: the {' and '.join(bad)} term of the loss is not finite ({listed}); {CALMER}")
 
 
 @dataclass
@@ -202,4 +200,6 @@ class Training:
         with self.fabric.autocast():
             outputs = predict(self.detector, inputs, device=self.fabric.device)
         detections = self.grid.decode(outputs, CUTS[0], confidence=self.config.confidence)
+        if not all(put_out.isfinite().all() for put_out in (outputs, *(found["scores"] for found in detections))):
+            raise NonFiniteLoss(f"step {self.progress.step}: what the detector puts out is not finite; {CALMER}")
         return outputs, score(detections, targets) | self.observer.scored(outputs, detections, targets)

@@ -73,9 +73,13 @@ def train(
     at, description = run.progress, f"{config.experiment}/{config.arm} seed {config.seed}"
     with tqdm(total=steps, initial=at.step, desc=description, unit="step", disable=not (progress and first)) as bar:
         while at.step < steps:
-            _epoch(run, batches, steps, checkpoints if first else None, bar)
-            if first and (at.step == steps or (at.epoch + 1) % config.score_epochs == 0):
-                outputs, metrics = _score(run, val_data)
+            try:
+                _epoch(run, batches, steps, checkpoints if first else None, bar)
+                if first and (at.step == steps or (at.epoch + 1) % config.score_epochs == 0):
+                    outputs, metrics = _score(run, val_data)
+            except NonFiniteLoss:
+                checkpoints.remove()
+                raise
             at.epoch, at.batch = at.epoch + 1, 0
             if first and at.step < steps and checkpoints.due:
                 checkpoints.save(at.step, run.detector.state_dict(), run.state())
@@ -100,12 +104,7 @@ def _epoch(run: Training, batches: Loader, steps: int, checkpoints: Checkpoints 
     batches.set_epoch(at.epoch, at.batch)
     run.model.train()
     for images, targets in batches:
-        try:
-            logged = run.step(images, targets, batches.size(at.batch))
-        except NonFiniteLoss:
-            if checkpoints is not None:
-                checkpoints.remove()
-            raise
+        logged = run.step(images, targets, batches.size(at.batch))
         at.curve.append({"step": at.step, "epoch": at.epoch, "lr": run.rate.get_last_lr()[0], **logged})
         run.rate.step()
         at.step += 1

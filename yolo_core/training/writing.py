@@ -26,9 +26,10 @@ from yolo_core.training.records import SCHEMA, Run, read_run
 
 def run_key(config: RunConfig, fingerprints: dict[str, str], code: str) -> str:
     """What makes two runs the same run: configuration, content of the data and of a file of weights, syntax of the code."""
-    parts = {"config": config.to_dict(), "data": fingerprints, "code": code, "schema": SCHEMA}
-    if config.weights not in (None, "imagenet") and (file := Path(config.weights)).is_file():
-        parts["weights"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    values = config.to_dict()
+    if config.weights not in (None, "imagenet") and (file := Path(config.weights)).is_file():  # however its name is spelled
+        values["weights"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    parts = {"config": values, "data": fingerprints, "code": code, "schema": SCHEMA}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
