@@ -236,6 +236,10 @@ def test_a_name_that_only_a_disk_without_case_finds_is_a_fault_as_a_training_has
     assert fault.startswith(f"{file}: ") and fault.endswith("rename it.")
     with pytest.raises(InputError, match="1 of its 2 (images|annotations) are missing"):
         Split(root, "train")
+    monkeypatch.setattr(tree, "_names", names)
+    file.unlink()
+    file.mkdir()
+    assert len(tree.check(root)) == 1, "what is no file is told of once"
 
 
 def test_annotations_of_coco_that_may_not_be_read_are_not_called_other_content(tmp_path, monkeypatch):
