@@ -9,14 +9,13 @@ MINE    ?= my-exercises
 given    = $(subst <start>,,$(subst <start>~/,$(or $(value HOME),~)/,<start>$(value $(1))))
 override VENV := $(call given,VENV)
 override MINE := $(call given,MINE)
-ifneq ($(origin PYTHON),undefined)
-  override PYTHON := $(call given,PYTHON)
-endif
 # Containers often forbid it; every process of a build and of the tests would then compile the code anew.
 export PYTHONDONTWRITEBYTECODE :=
 # The first Python on the PATH that is new enough; `make PYTHON=/path/to/python` overrides it.
 NEW     := import sys; sys.exit(sys.version_info < (3, 11))
-ifeq ($(PYTHON),)
+ifneq ($(filter command,$(origin PYTHON))$(value PYTHON),)
+  override PYTHON := $(call given,PYTHON)
+else
   override PYTHON := $(shell for p in python3 python python3.14 python3.13 python3.12 python3.11; do \
              command -v $$p >/dev/null 2>&1 && $$p -c '$(NEW)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
@@ -137,5 +136,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PY) -m pip --version >/dev/null 2>&1 || { echo making $(call quoted,$(VENV)) "with $$($(call quoted,$(PYTHON)) --version)"; $(call quoted,$(PYTHON)) -m venv $(call quoted,$(VENV)); }
 	@echo "installing the pinned packages into" $(call quoted,$(VENV)): "a few minutes, and about 6 GB of disk on Linux"
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[book,test]'
-	@touch $(call quoted,$@)
+	@touch -- $(call quoted,$@)
 endif

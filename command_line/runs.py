@@ -124,7 +124,7 @@ class Train:
         wanted = (2 * self.workers + 1) * config.effective_batch * 3 * config.image_size**2  # two under way a worker, one in use
         if self.workers and SHARED.is_dir() and (free := shutil.disk_usage(SHARED).free) < wanted:
             holds = f"{self.workers} take up to {wanted / 2**20:.0f} MiB of shared memory, and {SHARED} has {free / 2**20:.0f} free"
-            raise InputError(f"--workers: {holds}; take fewer, or allow for more: docker run --shm-size=1g")
+            raise InputError(f"--workers: {holds}; take fewer, or allow for more: docker run --shm-size={-(-wanted // 2**30) + 1}g")
 
     def _enough(self, config: "RunConfig", pictures: int) -> None:
         """InputError where the arm takes more pictures under its profile than there are."""

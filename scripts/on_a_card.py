@@ -140,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not given.seconds > CLOSING + LEAST:  # NaN is no number of seconds either
         parser.error(f"--seconds: expected more than {CLOSING + LEAST:g}, in which a part can run; got {given.seconds:g}")
+    if odd := next((place for place in (ROOT, given.work) if os.pathsep in str(place)), None):
+        parser.error(f"{odd}: Python finds no modules under a path with {os.pathsep} in it; move the checkout, or name another --work")
     if given.package != parser.get_default("package") and not given.package.is_dir():
         parser.error(f"--package: expected the folder that pack_for_a_card.py made, and {given.package} is none")
     # In a rehearsal the three profiles are one.

@@ -69,6 +69,7 @@ LAID = {  # where the tree lies below the working folder, and what is given
     "the devkit": ("data/VOCdevkit/VOC2012", "data/VOCdevkit"),
     "the tree itself": ("data/VOCdevkit/VOC2012", "data/VOCdevkit/VOC2012"),
     "its pictures": ("data/VOCdevkit/VOC2012", "data/VOCdevkit/VOC2012/JPEGImages"),
+    "its splits": ("data/VOCdevkit/VOC2012", "data/VOCdevkit/VOC2012/ImageSets/Main"),
     "no devkit": ("data/VOC2012", "data"),
     "no devkit, the tree given": ("data/VOC2012", "data/VOC2012"),
 }

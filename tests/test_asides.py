@@ -16,6 +16,7 @@ from safetensors.numpy import save_file as save_arrays
 from test_full_disk import room
 from test_nothing_overwritten import CONFIG
 
+from book.press import publish
 from groundwork.code_hash import code_hash, modules
 from groundwork.errors import InputError
 from groundwork.fabric import Fabric
@@ -201,6 +202,22 @@ def test_records_come_back_from_a_card_where_a_parts_log_finds_no_room(package, 
     assert script(tmp_path, package) == 2
     assert (tmp_path / "out/pocket.tar.gz").exists()
     assert "work/memory.log: cannot be written (No space left on device)" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.pathsep != ":", reason="paths of another form")
+def test_a_checkout_under_whose_path_python_finds_no_modules_is_told(package, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(on_a_card, "run_part", lambda *_: pytest.fail("it ran"))
+    for odd in ("work", "checkout"):
+        with monkeypatch.context() as here, pytest.raises(SystemExit):
+            if odd == "checkout":
+                here.setattr(on_a_card, "ROOT", tmp_path / "10:30")
+            script(tmp_path, package, **({"work": tmp_path / "10:30"} if odd == "work" else {}))
+        assert "10:30: Python finds no modules under a path with : in it" in capsys.readouterr().err
+
+
+def test_hostile_input_is_counted_in_a_checkout_wherever_it_lies(tmp_path):
+    (tmp_path / "{10:30}").symlink_to(ROOT)
+    assert publish.hostile(tmp_path / "{10:30}") == publish.hostile()
 
 
 def test_a_package_is_made_on_the_disk_that_it_is_for(tmp_path, monkeypatch):

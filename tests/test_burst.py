@@ -66,7 +66,8 @@ def test_workers_whose_batches_have_no_room_to_be_shared_in_are_told_before_anyt
     monkeypatch.setattr("command_line.runs.shutil.disk_usage", lambda _: SimpleNamespace(free=64 * 2**20))
     words = ["train", "baseline", "--arm", "conv", "--data", str(tree), "--out", str(tmp_path / "run"), "--max-steps", "1"]
     assert main([*words, "--profile", "rtx2060", "--workers", "4"]) == 2
-    assert "--workers: 4 take up to 83 MiB of shared memory" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    error = capsys.readouterr().err
+    assert "--workers: 4 take up to 83 MiB of shared memory" in error and "--shm-size=2g" in error and not (tmp_path / "run").exists()
     assert main([*words, "--profile", "smoke", "--workers", "1"]) == 0
 
 
@@ -94,7 +95,7 @@ def test_a_tree_whose_path_is_no_utf_8_is_a_fault_as_a_training_has_it(tmp_path,
     assert main(["data", "check", str(root)]) == 1
     assert "expected a path in UTF-8" in capsys.readouterr().out
     assert main(["train", "baseline", "--arm", "conv", "--profile", "smoke", "--data", str(root), "--out", str(tmp_path / "run")]) == 2
-    assert "another place as the cache (--cache on a command line)" in capsys.readouterr().err
+    assert "another place as the cache (--cache of train and eval; a book's lies in _build)" in capsys.readouterr().err
 
 
 def test_a_file_of_weights_counts_by_its_content_however_it_is_named(tmp_path, monkeypatch):

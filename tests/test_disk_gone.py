@@ -140,6 +140,19 @@ def test_a_caches_table_that_may_not_be_read_is_not_called_torn(tmp_path, monkey
         open_cache(split, 32, tmp_path / "cache")
 
 
+def test_a_torn_cache_that_may_not_be_removed_is_told_as_that(tmp_path, monkeypatch):
+    """Another user's, in a folder that all share."""
+    split = Split(write_tree(tmp_path / "tree", train=2, val=1), "train")
+    open_cache(split, 32, tmp_path / "cache")
+    next((tmp_path / "cache").rglob("meta.json")).write_text("")
+    monkeypatch.setattr("voc_tree.cache.shutil.rmtree", lambda *_, **__: None)
+    with (
+        pytest.warns(UserWarning, match="torn"),
+        pytest.raises(InputError, match="the cache cannot be written .*--cache of train and eval"),
+    ):
+        open_cache(split, 32, tmp_path / "cache")
+
+
 # Archives
 
 

@@ -76,12 +76,12 @@ def test_help_says_first_what_to_do_first():
     assert "make read" in done.stdout.splitlines()[0]
 
 
-@pytest.mark.parametrize("environment", [".venv", "my 'env"])
+@pytest.mark.parametrize("environment", [".venv", "my 'env", "./-env"])
 def test_an_environment_is_made_once_where_it_was_asked_for(made, tmp_path, environment):
     first = made("venv", f"VENV={environment}")
     assert f"|<-m><venv><{environment}>" in first and (tmp_path / NAME / environment / ".ready").exists()
     assert made("venv", f"VENV={environment}") == first
-    assert {path.name for path in (tmp_path / NAME).iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt", environment}
+    assert {path.name for path in (tmp_path / NAME).iterdir()} == {"Makefile", "pyproject.toml", "constraints.txt", Path(environment).name}
 
 
 def test_a_home_that_the_shell_has_left_is_found_by_make(made, tmp_path):
@@ -131,13 +131,10 @@ def test_an_environment_whose_name_is_an_option_or_another_users_home_is_refused
     assert done.returncode == 2 and f"VENV={name}: make reads no path" in done.stderr and "begins with -" in done.stderr
 
 
-def test_an_empty_word_for_python_means_the_one_on_the_path():
+def test_an_empty_variable_for_python_means_the_one_on_the_path():
     """As a script leaves it where it has set no variable."""
-    for place in ("variable", "environment"):
-        words = ["PYTHON="] if place == "variable" else []
-        environment = os.environ | ({} if words else {"PYTHON": ""})
-        done = subprocess.run(["make", "-C", str(ROOT), "python", *words], env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run(["make", "-C", str(ROOT), "python"], env=os.environ | {"PYTHON": ""}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_clean_removes_books_and_nothing_that_cost_hours_or_is_the_users(made, tmp_path):

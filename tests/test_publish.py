@@ -42,16 +42,18 @@ def write_notebook(path: Path, *cells: str) -> None:
 
 @pytest.fixture(scope="module")
 def first_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small checkout (`book`) and its first build: a kernel and Sphinx, once for all tests that begin there."""
-    folder = small_checkout(tmp_path_factory.mktemp("first"))
-    build(folder)
+    """A small checkout (`book`) and its first build: a kernel and Sphinx, once for all tests that begin there. Its path has letters in it
+    that mean something to papermill, to Python's path, and to a shell."""
+    folder = tmp_path_factory.mktemp("first") / "it's {x} {10:30} $HOME [a]"
+    folder.mkdir()
+    build(small_checkout(folder))
     return folder
 
 
 @pytest.fixture
 def built(tmp_path: Path, first_build: Path) -> Path:
     """A copy of that checkout with all that was built."""
-    return Path(shutil.copytree(first_build, tmp_path / "built"))
+    return Path(shutil.copytree(first_build, tmp_path / "{built}: 2"))
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ from voc_tree.picture import read_image
 from voc_tree.tree import Split, size_fault
 
 SCRATCH = ".building-cache-"  # how the folder of a cache in the making is called
-INSTEAD = f"{ANOTHER} as the cache (--cache on a command line)"
+OPTION = "as the cache (--cache of train and eval; a book's lies in _build)"
+INSTEAD = f"{ANOTHER} {OPTION}"
+TORN = (OSError, EOFError, ValueError, KeyError, TypeError, SafetensorError)  # what reading a torn cache raises
 VERSION = 1  # of the layout below and of the meaning of what is in it: raise it and old caches are left alone
 CHUNK = 64  # pictures decoded between two writes: bounds the memory, keeps every thread busy
 
@@ -56,11 +58,11 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
     A cache that cannot be read back whole is built again, with a warning. Raises `InputError` on the first bad picture
     or annotation, and where `folder` cannot be written; neither leaves anything behind.
     """
-    place = in_utf8(folder, "another place as the cache (--cache on a command line)") / _signature(split, size)
+    place = in_utf8(folder, f"another place {OPTION}") / _signature(split, size)
     if place.exists():
         try:
             return _load(place, len(split), size)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except TORN as error:
             if may_be_whole(error):
                 raise InputError(f"{place}: the cache cannot be read ({error}); mend that, or remove it to have it built again.") from error
             warnings.warn(f"{place}: the cache is torn ({error}); building it again", stacklevel=3)
@@ -68,7 +70,9 @@ def open_cache(split: Split, size: int, folder: Path) -> Cache:
     try:
         _build(split, size, place)
         return _load(place, len(split), size)
-    except (OSError, SafetensorError) as error:
+    except InputError:  # of a picture, say
+        raise
+    except TORN as error:  # torn still: one that this process may not remove
         said = getattr(error, "strerror", None) or error
         raise InputError(f"{folder}: the cache cannot be written ({said}); free some space, or name {INSTEAD}.") from error
 

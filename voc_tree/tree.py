@@ -88,14 +88,14 @@ def _split_files(base: Path) -> list[Path]:
 
 def _advice(root: Path) -> str:
     """What to do about a folder that is not the right one: the tree may lie around it, or as VOC 2007's does, of the same layout."""
-    around = [root, *root.absolute().parents[:3], *sorted(path for path in root.glob("*") if path.is_dir())]
+    around = [root, *root.absolute().parents[:4], *sorted(path for path in root.glob("*") if path.is_dir())]
     for place in around:
         if (place / BASE).is_dir():
             return f"pass {spelled(place)}"
     for place in around:
         if other := next((path for path in sorted((place / BASE.parent).glob("VOC*")) if (path / "JPEGImages").is_dir()), None):
             return f"rename {other} to {BASE.name} and pass {spelled(place)}"
-        if (place / BASE.name / "JPEGImages").is_dir():
+        if (place / BASE.name / "JPEGImages").is_dir() and place.name != BASE.parent.name:
             return f"move {place / BASE.name} into {place / BASE.parent} and pass {spelled(place)}"
     return "pass the folder that holds VOCdevkit, or fetch one with `python -m yolo_core data voc --out FOLDER`"
 

@@ -73,7 +73,8 @@ def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int, r
     options = {"progress_bar": False, "kernel_name": "python3", "extra_arguments": QUIET}
     started = time.monotonic()
     try:
-        papermill.execute_notebook(root / name, draft, parameters={"profile": profile}, cwd=root, **options)
+        paths = (str(path).replace("{", "{{").replace("}", "}}") for path in (root / name, draft))  # papermill fills braces in
+        papermill.execute_notebook(*paths, parameters={"profile": profile}, cwd=root, **options)
     except Exception as error:  # nbclient and papermill raise many kinds: a cell's error, a dead kernel, a notebook that is none
         failed = out / "failed" / Path(name).name
         failed.parent.mkdir(parents=True, exist_ok=True)
