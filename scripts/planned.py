@@ -28,6 +28,7 @@ def planned() -> dict[str, dict[str, float]]:
 
 def main(file: Path = ROOT / "records" / "planned.json") -> int:
     with writing(file):
+        file.parent.mkdir(exist_ok=True)
         write_json(file, planned())
     return 0
 

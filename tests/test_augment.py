@@ -49,6 +49,11 @@ def test_a_picture_is_the_same_for_the_same_seed_and_epoch_and_another_for_other
     assert not torch.equal(drawn(0, 1), drawn(1, 1)), "another seed"
 
 
+@pytest.mark.parametrize("seed", [18_446, 18_447, 20_240_101, 2**63 - 1])
+def test_every_seed_that_a_configuration_takes_is_one_to_augment_by(data, seed):
+    assert not torch.equal(Augmented(data, seed)[1][0], Augmented(data, seed - 1)[1][0])
+
+
 def test_drawing_leaves_the_global_random_state_and_the_pictures_as_they_were(data):
     augmented, before, state = Augmented(data, 0), data.images.clone(), torch.get_rng_state()
     augmented.__getitems__([0, 7, 13])

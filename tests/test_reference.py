@@ -134,13 +134,20 @@ def test_a_training_that_bursts_is_stored_as_such_and_is_no_evidence(trained):
     assert reference.run_all("pocket", most=1) == 1 and done[-1] != done[1], "it is not tried again"
 
 
-def test_a_job_that_another_process_holds_is_passed_over(trained):
+def test_a_job_that_another_process_holds_is_passed_over(trained, capsys):
     done, _ = trained
     first = next(reference.jobs())
     with alone(reference._out("pocket", *first)) as mine:
         assert mine
         reference.run_all("pocket", most=3)
     assert first not in done and done
+    told = "{}/{}, seed {}: another process trains it; give this command again".format(*first)
+    assert told in "".join(capsys.readouterr()), "for whoever asked for it in another folder of records"
+
+
+def test_a_profile_of_larger_pictures_than_a_canary_sees_has_none(trained):
+    assert reference.run_all("rtx2060", most=1) == 1 and not (committed.records_folder("rtx2060") / "canaries").exists()
+    assert reference.run_all("photographs", most=1) == 1 and (committed.records_folder("photographs") / "canaries").exists()
 
 
 def test_only_what_the_first_seeds_leave_undecided_gets_more_and_what_those_say_has_no_part_in_it(trained, monkeypatch):

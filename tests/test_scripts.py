@@ -21,6 +21,7 @@ from groundwork.errors import InputError
 from trial.register import committed
 from trial.register.claims import claim
 from voc_tree import photographs
+from yolo_core.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = "records/pocket/baseline-compressed-0"
@@ -107,6 +108,21 @@ def test_a_script_given_what_it_cannot_use_says_which_file_it_is(place, source, 
         assert said in told(place, monkeypatch, capsys, "added_figures", full, records)
     (place / RECORD / "record.json").write_text('{"metrics": {')
     assert "record.json: not a record" in told(place, monkeypatch, capsys, "added_figures", records, records)
+
+
+@pytest.mark.parametrize("words", [["claims"], ["claims", "--json", "--profile", "photographs"], ["forest"]], ids=" ".join)
+def test_a_checkout_without_its_records_says_so_and_not_that_nothing_was_run(words, tmp_path, monkeypatch, capsys):
+    """As the package for a card advises, where all is too large to travel."""
+    monkeypatch.setattr(committed, "FOLDER", tmp_path / "records")
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "records: not in this checkout; bring it back: git sparse-checkout disable" in said.err
+
+
+def test_the_planners_figures_are_written_anew_where_their_folder_is_gone(tmp_path):
+    planned = runpy.run_path(str(ROOT / "scripts/planned.py"))
+    assert planned["main"](tmp_path / "records/planned.json") == 0
+    assert json.loads((tmp_path / "records/planned.json").read_text()) == json.loads((ROOT / "records/planned.json").read_text())
 
 
 @pytest.mark.parametrize("content", ['{"heads_gib": {"full": 1}}', '{\n "heads', "[]", '{"heads_gib": {"full": "a", "compressed": 1}}'])

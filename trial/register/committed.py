@@ -95,6 +95,8 @@ def splits_of(run: Run) -> Splits:
 
 def findings(profile: str, records: Path | None = None) -> list[Finding]:
     """Every claim, judged by the profile's stored runs."""
+    if records is None and not FOLDER.is_dir():
+        raise InputError(f"{FOLDER}: not in this checkout; bring it back: git sparse-checkout disable, or git checkout HEAD -- records")
     return judged(profile, stored(profile, records))
 
 

@@ -151,6 +151,8 @@ def _work(profile: str, most: int | None, workers: int, records: Path | None, ar
             tqdm.write(time_left(profile, missing, workers, records))
         for name, arm, seed in tqdm(missing[: None if workers > 1 else most], desc="reference runs", unit="run", disable=not speaks):
             with alone(_out(profile, name, arm, seed), wait=False) as mine:
+                if not mine and workers == 1:  # of several, the others are this one's own
+                    tqdm.write(f"{name}/{arm}, seed {seed}: another process trains it; give this command again afterwards")
                 if mine and trained != most and not is_stored(profile, name, arm, seed, data, records):
                     _run(profile, name, arm, seed, records)
                     trained += 1
@@ -185,7 +187,8 @@ def _run(profile: str, name: str, arm: str, seed: int, records: Path | None = No
     _store(run, place, profile)
     if run.folder.parent == out.parent:
         shutil.rmtree(run.folder, ignore_errors=True)
-    if not torch.cuda.is_available():  # a GPU's steps tell nothing of a later CPU's
+    at_smokes_size = experiments.resolve(name, arm, profile).image_size == experiments.resolve(name, arm, "smoke").image_size
+    if at_smokes_size and not torch.cuda.is_available():  # a canary sings of smoke's scenes; a GPU's steps tell nothing of a later CPU's
         _keep_canary(canary_file(profile, name, arm, records), profile, name, arm)
 
 

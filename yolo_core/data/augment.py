@@ -75,7 +75,7 @@ class Augmented(EpochData):
         boxes = tv_tensors.BoundingBoxes(target["boxes"] * self.size, format="XYXY", canvas_size=(self.size, self.size))
         with torch.random.fork_rng(devices=[]):
             # Primes far apart, so that no two (seed, epoch, picture) of any study meet.
-            torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_000_000_007 + index)
+            torch.manual_seed(((self.seed * 1_000_003 + epoch) * 1_000_000_007 + index) % 2**64)  # beyond which torch has no seeds
             image, changed = self._change(tv_tensors.Image(picture), target | {"boxes": boxes})
         kept = {name: value.as_subclass(Tensor) for name, value in changed.items()}
         return image.as_subclass(Tensor), kept | {"boxes": kept["boxes"] / self.size}
