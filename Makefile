@@ -41,7 +41,7 @@ endif
 help: ## list the targets
 	@echo "To begin: make read, the whole book in minutes; then make book, which trains its runs on your own machine."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PROFILE=smoke | pocket | photographs | rtx2060   how much of the study to run (now: "$(call quoted,$(PROFILE))")"
 	@echo "  MINE=FOLDER                        the reader's exercises (now: "$(call quoted,$(MINE))")"
@@ -78,7 +78,7 @@ reference: $(READY) ## every arm over its seeds, hours; records go to records/, 
 
 # Parts, results and their limits: scripts/on_a_card.py. REHEARSE=1 asks a CPU instead, with tiny numbers.
 card: $(READY) ## on a CUDA card: memory, correctness, speed, the study; LIMIT=560 seconds, most valuable first
-	@$(PY) scripts/on_a_card.py --seconds $(LIMIT) $(if $(filter-out 0 no false,$(REHEARSE)),--rehearse)
+	@$(PY) scripts/on_a_card.py --seconds $(call quoted,$(LIMIT)) $(if $(filter-out 0 no false,$(REHEARSE)),--rehearse)
 
 test: lint unit notebooks pages ## all tests, in the order of their cost
 
@@ -112,7 +112,7 @@ pins: $(READY) ## move to the newest versions the ranges allow and write constra
 # By their names: whatever else lies in _build is somebody's, a reference run that is under way for instance.
 BOOKS   := smoke pocket photographs rtx2060 long read
 clean: ## remove pages and caches; trained runs, data and what was packed for a card stay
-	@rm -rf $(BOOKS:%=_build/%)
+	@for book in $(BOOKS:%=_build/%); do [ -e $$book/record.json ] || [ -e $$book/VOCdevkit ] || rm -rf $$book; done
 	@rm -rf .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

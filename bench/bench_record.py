@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,10 +50,17 @@ def circumstances() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # Windows has none
+        "load": _load(),
         "python": platform.python_version(),
         "packages": versions(PACKAGES),
     }
+
+
+def _load() -> float | None:
+    """Of the last minute; None where the system does not tell it."""
+    with suppress(AttributeError, OSError):  # Windows has none, and some containers hide it
+        return round(os.getloadavg()[0], 2)
+    return None
 
 
 def _processor() -> str:

@@ -157,7 +157,7 @@ class Established:
         from groundwork.strict_json import write_json
         from trial.register import established
 
-        keys = {"detector", "metrics"}
+        keys = {"detector", "metrics", "train_split"}
         out = _a_file(self.out or established.place(self.profile), keys)
         record = established.train_fcos(self.profile, self.seed)
         try:  # kept before it is told, since who listens may have gone, and told though it cannot be kept

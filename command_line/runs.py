@@ -89,8 +89,9 @@ class Train:
             raise InputError(f"{self.out}: cannot be made, {holder} is no folder that can be written to; give another --out")
         if len(os.fsencode(beside(out).name)) > LONGEST:
             raise InputError(f"{self.out}: a name so long leaves no room for what lies beside it, its checkpoints; give a shorter --out")
-        if self.cache is not None and Path(os.path.realpath(self.cache)).is_relative_to(out):
-            raise InputError(f"--cache: {self.cache} lies inside --out, which has to be empty until the run is done; name another folder")
+        cache = self.cache or self.data / ".cache"
+        if Path(os.path.realpath(cache)).is_relative_to(out):
+            raise InputError(f"--cache: {cache} lies inside --out, which has to be empty until the run is done; name another folder")
         if self.max_steps is not None and self.max_steps < 1:
             raise InputError(f"--max-steps must be at least 1; got {self.max_steps}")
         if self.workers < 0 or not self.checkpoint_seconds >= 0:

@@ -19,7 +19,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from groundwork.errors import InputError
+from groundwork.paths import BUILD
 
+COPY = "work in a copy of the checkout that can be written to"  # no option names its _build
 ANOTHER = "a folder that can be written to"  # to be named where one is refused
 LONGEST = 255  # bytes of a file's name on most disks
 
@@ -74,7 +76,8 @@ def filling(folder: Path, instead: str = ANOTHER) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror}); name {instead}.") from None
+            mend = COPY if folder.is_relative_to(BUILD) else f"name {instead}"
+            raise InputError(f"{folder}: cannot be made ({error.strerror}); {mend}.") from None
         yield
     finally:
         for place in missing:

@@ -1,6 +1,6 @@
 """One process at a time makes a thing; the others wait for it, or do something else.
 
-Inside: `alone`.
+Inside: `alone`, `AT_WORK` (what it says where it waits).
 """
 
 import errno
@@ -13,9 +13,11 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from groundwork.errors import InputError
-from groundwork.files import filling
+from groundwork.files import COPY, filling
+from groundwork.paths import BUILD
 
 # What a file system or a system without locks says: Lustre, some NFS.
+AT_WORK = "another process is at work on it"
 MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL})
 
 
@@ -37,7 +39,8 @@ def alone(made: Path, wait: bool = True, busy: str = "") -> Iterator[bool]:
             odd = os.path.lexists(place) and (
                 os.path.islink(place) or not os.path.isfile(place)
             )  # a folder, or a link, which a lock does not follow
-            mend = "move it away" if odd else "free some space, ask for the right, or name a place that can be written to"
+            other = COPY if made.is_relative_to(BUILD) else "name a place that can be written to"
+            mend = "move it away" if odd else f"free some space, ask for the right, or {other}"
             raise InputError(f"{place}: the lock cannot be written ({error.strerror or error}); {mend}") from error
     try:
         yield lock is not None
@@ -58,7 +61,7 @@ def _taken(made: Path, wait: bool, busy: str) -> BaseFileLock | None:
         except Timeout:
             if not wait:
                 return None
-            waits = f"{made}: another process is at work on it, by {lock.lock_file}; this one waits for it to end"
+            waits = f"{made}: {AT_WORK}, by {lock.lock_file}; this one waits for it to end"
             print(busy or waits, file=sys.stdout if busy else sys.stderr, flush=True)
             while True:
                 with suppress(FileNotFoundError):  # the folder has gone with what its holder could not make in it

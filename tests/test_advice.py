@@ -8,7 +8,8 @@ import pytest
 from helpers_voc import BASE, annotation, image, obj, split_file, write_tree, xml
 
 from groundwork.errors import InputError
-from voc_tree.tree import check
+from groundwork.paths import ROOT
+from voc_tree.tree import Split, check
 from yolo_core.__main__ import main
 from yolo_core.data.voc import VocData
 
@@ -123,3 +124,51 @@ def test_what_a_system_keeps_beside_the_splits_is_no_fault_and_no_split_to_choos
     assert check(root) == [] and trains(root)
     with pytest.raises(InputError, match="choose one of: train, val, or write it"):
         VocData(root, "test", 8)
+
+
+def test_ids_with_a_space_or_an_ending_are_told_as_that(tmp_path):
+    """As of one's own photographs: "remove one of them" and "replace it by a sound copy" led nowhere."""
+    root = write_tree(tmp_path, train=2, val=1)
+    file = split_file(root, "train")
+    names = file.read_text().split()
+    file.write_text("".join(f"{name} 00{number}\n" for number, name in enumerate(names)))
+    assert [fault for fault in check(root) if "an id holds no space: rename the picture and its annotation" in fault] == check(root)
+    file.write_text("".join(f"{name}.jpg\n" for name in names))
+    found = [fault for fault in check(root) if "jpg.jpg" in fault]
+    assert len(found) == 2 and all(
+        f"{name}.jpg lies there, write its id without .jpg" in fault for name, fault in zip(names, found, strict=True)
+    )
+    with pytest.raises(InputError, match="lies there, write its id without .jpg"):
+        Split(root, "train")
+    file.write_text("".join(f"{name}  {there}\n" for name, there in zip(names, (-1, 1), strict=True)))
+    assert check(root) == []
+
+
+@pytest.mark.parametrize("gib", [0.6, 2.0, 2.6, 3.0, 3.5])
+@pytest.mark.parametrize("head", ["full", "compressed"])
+def test_what_a_plan_advises_ends_the_fault_or_is_said_not_to(head, gib, capsys):
+    if main(["plan", "--head", head, "--vram-gib", str(gib)]) != 2:
+        return
+    error = capsys.readouterr().err
+    tried = {
+        "the compressed": ["--head", "compressed"],
+        "the convolutional": ["--head", "conv"],
+        "a frozen": ["--head", head, "--freeze"],
+        "SGD": ["--head", head, "--optimiser", "sgd"],
+    }
+    ends = {
+        way: main(["plan", "--vram-gib", str(gib), *words]) == 0
+        for way, words in tried.items()
+        if way in error.replace("or the conv", "the conv")
+    }
+    assert any(ends.values()) != ("none of these ends that alone" in error)
+    if any(ends.values()):
+        assert all(fits for way, fits in ends.items() if way in ("a frozen", "SGD")), ends
+
+
+def test_of_a_committed_record_it_is_said_that_it_keeps_no_weights(tmp_path, capsys):
+    lies = tmp_path / "focal-mse-0"
+    shutil.copytree(ROOT / "records/pocket/focal-mse-0", lies)
+    assert main(["eval", str(lies), "--data", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "committed records keep none: train this arm into another folder" in error and "moved away" not in error

@@ -24,6 +24,7 @@ from groundwork.drafts import drafted
 from groundwork.errors import AWAY, InputError
 from groundwork.files import in_place_of, visible
 from groundwork.locks import alone
+from groundwork.paths import BUILD
 from voc_tree import download, tree
 from voc_tree.cache import open_cache
 from voc_tree.tree import Split
@@ -120,6 +121,21 @@ def test_a_disk_on_which_rights_are_not_to_be_changed_takes_runs_caches_and_fold
     with in_place_of(tmp_path / "out") as folder:
         (folder / "a").touch()
     assert (tmp_path / "run/notes.parquet").exists() and (tmp_path / "out/a").exists() and not (tmp_path / "run-2").exists()
+
+
+def test_in_a_checkout_that_can_only_be_read_it_is_said_what_helps(tmp_path, monkeypatch):
+    """No option names the folder in which everything is built."""
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for folder, mend in (
+        (BUILD / "data/none", "work in a copy of the checkout that can be written to"),
+        (tmp_path / "a/b", "name a folder"),
+    ):
+        with pytest.raises(InputError, match=f"cannot be made .Permission denied.; {mend}"), alone(folder / "thing"):
+            pass
 
 
 def test_a_caches_table_that_may_not_be_read_is_not_called_torn(tmp_path, monkeypatch):

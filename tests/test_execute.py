@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from test_publish import write_notebook
 from book.press import execute as execute_module
 from book.press.execute import execute, noted, shares
 from book.press.notebook import ExecutionError
+from groundwork.locks import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 # Kernels stand in the book's folder. A notebook that waits in vain fails.
@@ -59,6 +61,21 @@ def test_a_kernels_transport_says_nothing_as_it_ends(tmp_path):
     asked = 'import logging\nassert not logging.getLogger("tornado.general").isEnabledFor(logging.ERROR)'
     write_notebook(tmp_path / "notebooks/first.ipynb", asked, "assert not [name for name in dir() if 'tornado' in name]")
     assert list(run(tmp_path, "first")) == ["notebooks/first.ipynb"]
+
+
+def test_a_page_that_waits_for_another_process_says_so_while_the_book_is_built(tmp_path, capfd):
+    """A training beside the build, of hours perhaps."""
+    code = "from pathlib import Path\nfrom groundwork.locks import alone\nwith alone(Path('thing')):\n    print('done')"
+    write_notebook(tmp_path / "notebooks/first.ipynb", code)
+    with ThreadPoolExecutor(1) as pool:
+        with alone(tmp_path / "thing"):
+            built = pool.submit(run, tmp_path, "first")
+            for _ in range(600):
+                time.sleep(0.1)
+                if "at work on it" in (said := capfd.readouterr().out):
+                    break
+        built.result(120)
+    assert "notebooks/first.ipynb: " in said and "thing: another process is at work on it, by " in said
 
 
 def test_a_failure_lets_what_runs_beside_it_end_and_begins_nothing_more(tmp_path, two_at_a_time):

@@ -71,6 +71,12 @@ def test_a_target_makes_its_calls_whatever_spaces_are_in_paths(made, tmp_path, t
         assert last.split("|")[0] == str(tmp_path / NAME / "_build/smoke/nbval")
 
 
+def test_help_comes_in_a_path_with_spaces_by_which_the_makefile_is_named(made, tmp_path):
+    makefile = tmp_path / NAME / "Makefile"
+    done = subprocess.run(["make", "-f", str(makefile), "help"], cwd=makefile.parent, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and "the whole pocket book from the committed records" in done.stdout, done.stdout
+
+
 def test_help_says_first_what_to_do_first():
     done = subprocess.run(["make", "-C", str(ROOT), "--no-print-directory", "help"], capture_output=True, text=True, check=True)
     assert "make read" in done.stdout.splitlines()[0]
@@ -142,8 +148,10 @@ def test_clean_removes_books_and_nothing_that_cost_hours_or_is_the_users(made, t
     kept = {"runs/r/record.json", "data/pocket/a", "reference/.pocket-focal-mse-0.checkpoints/k/40/state.pt", "my-run/record.json"}
     kept |= {"on-a-card/records/photographs/r/record.json"}
     books = {f"{name}/html/index.html" for name in (*PROFILES, "read")}
+    kept |= {"rtx2060/record.json", "rtx2060/weights.safetensors", "long/VOCdevkit/VOC2012/a.jpg"}  # the user's own run and tree
+    books -= {"rtx2060/html/index.html", "long/html/index.html"}
     for name in kept | books:
-        (build / name).parent.mkdir(parents=True)
+        (build / name).parent.mkdir(parents=True, exist_ok=True)
         (build / name).touch()
     subprocess.run(["make", "-s", "clean", "VENV=", "PYTHON=true"], cwd=tmp_path / NAME, check=True)
     assert {path.relative_to(build).as_posix() for path in build.rglob("*") if path.is_file()} == kept

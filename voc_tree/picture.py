@@ -102,7 +102,9 @@ def read_image(path: Path | str, size: int, upright: bool = False) -> tuple[UInt
 
 def misnamed(path: Path) -> str:
     """Of a tree's picture that is missing: where one of the same name with another ending lies, as cameras write it, that it is to be
-    renamed."""
+    renamed; where one lies whose ending stands in the id, that it is not to."""
+    if path.parent.name == "JPEGImages" and path.with_suffix("").suffix and path.with_suffix("").is_file():
+        return f"{path.stem} lies there, write its id without {path.with_suffix('').suffix}; else "
     endings = (".JPG", ".jpeg", ".JPEG", ".Jpg") if path.parent.name == "JPEGImages" and path.suffix == ".jpg" else ()
     other = next((place for ending in endings if (place := path.with_suffix(ending)).is_file()), None)
     return f"{other.name} lies there, rename it and its like to end in .jpg; else " if other else ""

@@ -123,10 +123,12 @@ def _scan_ids(file: Path) -> tuple[list[str], list[str]]:
         return [], [f"{file}: the split cannot be read ({error}); write it as UTF-8 text, one image id a line."]
     faults, ids = [], {}
     for number, line in enumerate(lines, start=1):
-        name = next(iter(line.split()), None)
+        name, *rest = line.split() or [None]
         if name is None:
             continue
-        if name in (".", "..") or set(name) & set("/\\:") or len(name) > LONGEST or not name.isprintable():
+        if rest not in ([], ["-1"], ["0"], ["1"]):  # what VOC's class files say of a picture
+            faults.append(f"{file}: line {number} has {line.strip()[:80]!r}; an id holds no space: rename the picture and its annotation.")
+        elif name in (".", "..") or set(name) & set("/\\:") or len(name) > LONGEST or not name.isprintable():
             said = f"which is a path or no name of at most {LONGEST} characters; write the bare id of a picture"
             faults.append(f"{file}: line {number} has {name[:80]!r}, {said}.")
         elif name in ids:

@@ -11,6 +11,8 @@ import shutil
 import time
 from pathlib import Path
 
+from groundwork.locks import AT_WORK
+
 # A kernel talks of its transport and of being stopped; what goes wrong in a cell is told by the cell.
 QUIET = ["--IPKernelApp.log_level=50", "--IPKernelApp.exec_lines=__import__('logging').getLogger('tornado').setLevel('CRITICAL')"]
 
@@ -70,7 +72,7 @@ def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int, r
     import papermill  # looks at the environment as it is imported
 
     # kernel_name: this environment's Python, whatever kernel the notebook was last saved with
-    options = {"progress_bar": False, "kernel_name": "python3", "extra_arguments": QUIET}
+    options = {"progress_bar": False, "kernel_name": "python3", "extra_arguments": QUIET, "stderr_file": _Waiting(name)}
     started = time.monotonic()
     try:
         paths = (str(path).replace("{", "{{").replace("}", "}}") for path in (root / name, draft))  # papermill fills braces in
@@ -87,6 +89,21 @@ def run_notebook(name: str, profile: str, out: Path, root: Path, threads: int, r
     fresh.replace(numbers)
     draft.replace(target)
     return seconds
+
+
+class _Waiting:
+    """Where a kernel's standard error goes: that it waits for another process is told while the build runs, the rest stays on its page."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def write(self, text: str) -> None:
+        for line in text.splitlines():
+            if AT_WORK in line:
+                print(f"{self.name}: {line}", flush=True)
+
+    def flush(self) -> None:
+        """As papermill asks of a file."""
 
 
 def _what(error: Exception) -> str:

@@ -114,6 +114,8 @@ def predict_files(
             raise InputError(f"{lying}: already there; name another --out, or write over it with --force")
     read = [read_image(path, config.image_size, upright=True) for path in images]
     outputs = predict(detector, torch.stack([pixels for pixels, _ in read]))
+    if not outputs.isfinite().all():
+        raise InputError(f"what the run puts out on these pictures is not finite: its training has burst; {CALMER}")
     detections = config.grid().decode(outputs, score_threshold, confidence=config.confidence)
     found = []
     with writing(out), in_place_of(out, lambda _: force) as folder:

@@ -206,17 +206,12 @@ def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
     peaks = {1: predict(config, 1)}
     fixed = sum(peaks[1].parts[part] for part in ("weights", "gradients", "optimiser")) / GIB
     if fixed > budget_gib:
-        heads = {"full": "the compressed or the convolutional head", "compressed": "the convolutional head"}
-        ways = [
-            heads.get(config.head),
-            None if config.freeze_weights else "a frozen backbone",
-            None if config.optimiser == "sgd" else "SGD",
-        ]
-        *others, last = [way for way in ways if way] or ["a smaller backbone"]
-        raise InputError(
-            f"--vram-gib {budget_gib:g}: weights, gradients and optimiser state alone take {fixed:.2f} GiB, whatever the micro-batch; "
-            f"use {', '.join(others)}{', or ' if others else ''}{last}"
-        )
+        said = f"--vram-gib {budget_gib:g}: weights, gradients and optimiser state alone take {fixed:.2f} GiB, whatever the micro-batch"
+        ways = _ways(config)
+        enough = {way: change for way, change in ways.items() if any(_fits(replace(config, **one), budget_gib) for one in change)}
+        *others, last = enough or ways or ["a smaller backbone"]
+        alone = ", and none of these ends that alone" if ways and not enough else ""
+        raise InputError(f"{said}{alone}; use {', '.join(others)}{', or ' if others else ''}{last}")
     found, micro = Plan(config, budget_gib, peaks, {}), 1
     while found.fits(micro) and 2 * micro <= whole:
         micro *= 2
@@ -224,6 +219,19 @@ def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
     if whole not in peaks:
         peaks[whole] = predict(config, whole)
     return replace(found, levers=_levers(config, peaks[whole]) if levers else {})
+
+
+def _ways(config: RunConfig) -> dict[str, list[dict[str, Any]]]:
+    """What would make a configuration's weights and their state smaller, in words, and the change or changes that each stands for."""
+    compressed, conv = {"head": "compressed"}, {"head": "conv"}
+    heads = {"full": {"the compressed or the convolutional head": [compressed, conv]}, "compressed": {"the convolutional head": [conv]}}
+    frozen = {} if config.freeze_weights else {"a frozen backbone": [{"freeze_weights": True, "batchnorm": "frozen"}]}
+    return heads.get(config.head, {}) | frozen | ({} if config.optimiser == "sgd" else {"SGD": [{"optimiser": "sgd"}]})
+
+
+def _fits(config: RunConfig, budget_gib: float) -> bool:
+    """Whether one picture does."""
+    return Plan(config, budget_gib, {1: predict(config, 1)}, {}).fits(1)
 
 
 def fitting(config: RunConfig) -> int:

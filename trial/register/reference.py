@@ -307,7 +307,9 @@ def check(profile: str, records: Path | None = None) -> dict[str, str]:
     for a file that is none, before the first sings."""
     folder = committed.records_folder(profile, records) / "canaries"
     if not (files := visible(folder, "*.json")):
-        raise InputError(f"{folder}: no canary is stored there; name the folder of records that you mean, or train some: reference")
+        never = "none ever is on a GPU, or of pictures larger than smoke's"
+        said = f"{folder}: no canary is stored there ({never}); name the folder of records that you mean, or train some: reference"
+        raise InputError(said)
     stored = {arm_of(file): _read_canary(file) for file in files}
     sung = tqdm(stored.items(), desc="canaries", unit="arm")
     return {f"{name}/{arm}": compare(before, canary(name, arm, profile)) for (name, arm), before in sung}

@@ -134,16 +134,14 @@ def match(predictions: Sequence[dict], targets: Sequence[dict], iou_threshold: f
 
 
 def _area(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under the precision envelope (eq-ap; VOC 2010 and later). Recall and envelope
-    start at 0 and end at 1."""
+    """Area under the precision envelope (eq-ap; VOC 2010 and later). Recall and envelope start at 0 and end at 1."""
     recall = np.concatenate([[0.0], recall])
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall) * envelope))
 
 
 def _eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Mean over r = 0, 0.1, ..., 1 of the best precision at recall >= r (eq-ap-11; VOC
-    2007)."""
+    """Mean over r = 0, 0.1, ..., 1 of the best precision at recall >= r (eq-ap-11; VOC 2007)."""
     envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
     # i / n and k / 10 must compare as the fractions they are: 0.3 as a float is above 3 / 10.
     points = np.arange(11) / 10

@@ -73,7 +73,8 @@ class Run:
             with open(path, "rb"):  # of one that may not be read, safetensors says that it is not there
                 return load_file(path)
         except Exception as error:  # safetensors raises its own kinds for a torn file
-            raise unreadable(path, error) or InputError(f"{path}: weights are missing or cannot be read ({error}); {AGAIN}") from error
+            mend = AGAIN if path.exists() else "committed records keep none: train this arm into another folder"
+            raise unreadable(path, error) or InputError(f"{path}: weights are missing or cannot be read ({error}); {mend}") from error
 
 
 def read_run(folder: Path | str) -> Run:

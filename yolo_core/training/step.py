@@ -24,7 +24,7 @@ from yolo_core.training.records import Run
 from yolo_core.training.scoring import CUTS, predict, score, to_float
 
 _NOTHING = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "difficult": torch.zeros(0, dtype=torch.bool)}
-CALMER = "lower the learning rate, lengthen the warm-up, or clip gradients"
+CALMER = "lower the learning rate, lengthen the warm-up, or clip gradients, by the arm's keys in yolo_core/experiments.py"
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 

@@ -82,7 +82,7 @@ def keep(folder: Path, record: dict[str, Any], tables: dict[str, pd.DataFrame], 
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
     if lies := elsewhere(lambda place: write_run(place / folder.name, record, tables, weights).folder):
-        where = f"the finished run lies in {lies}; move it to where there is room"
+        where = f"the finished run lies in {lies}; move it to where there is room, best to {folder}"
     else:
         where = "give the same command again where there is room: it goes on from its last checkpoint, if one could be written"
     raise InputError(f"{folder}: cannot be written ({said}); {where}")
