@@ -58,8 +58,8 @@ def circumstances() -> dict[str, Any]:
 
 def _load() -> float | None:
     """Of the last minute; None where the system does not tell it."""
-    with suppress(AttributeError, OSError):  # Windows has none, and some containers hide it
-        return round(os.getloadavg()[0], 2)
+    with suppress(OSError):  # some containers hide it; Windows has none
+        return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return None
 
 

@@ -122,4 +122,4 @@ def peer_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.split(".")[0].replace("_", "-")
-        raise InputError(f"bench: {package} is not installed; install the peers with pip install -e '.[test]' in a checkout") from error
+        raise InputError(f"bench: {package} is not installed; install the peers with pip install 'yolo-core[test]'") from error

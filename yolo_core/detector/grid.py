@@ -62,7 +62,8 @@ class Grid:
         return torch.stack([columns, rows], -1)
 
     def cells(self, boxes: Float[Tensor, "n 4"]) -> Int[Tensor, "n 2"]:
-        """Column and row of the cell that answers for each xyxy box: the one that holds its centre (eq-cell).
+        """Column and row of the cell that answers for each xyxy box: the one that holds its
+        centre (eq-cell).
 
         A centre on the right or lower edge of the picture belongs to the last cell, not to one outside.
         """

@@ -134,7 +134,8 @@ def match(predictions: Sequence[dict], targets: Sequence[dict], iou_threshold: f
 
 
 def _area(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under the precision envelope (eq-ap; VOC 2010 and later). Recall and envelope start at 0 and end at 1."""
+    """Area under the precision envelope (eq-ap; VOC 2010 and later). Recall and envelope
+    start at 0 and end at 1."""
     recall = np.concatenate([[0.0], recall])
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall) * envelope))
