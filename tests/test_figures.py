@@ -134,3 +134,9 @@ def test_pictures_stand_without_paper_and_their_titles_are_legible_on_white_and_
     assert plot.get_facecolor()[3] == 1 and pictures.get_facecolor()[3] == 0
     assert axes.title.get_color() == EITHER and not mpl.colors.same_color(plot.axes[0].title.get_color(), EITHER)
     plt.close("all")
+
+
+def test_counts_and_shares_have_no_axis_below_zero():
+    """A symlog axis of few false positives went down to -10."""
+    cuts = {str(cut): {"map": 0.1, "false_per_image": count} for cut, count in ((0.001, 800.0), (0.1, 0.3), (0.4, 0.0))}
+    assert [axes.get_ylim()[0] for axes in figures.cut_lines({"mse": cuts}).axes] == [0, 0]

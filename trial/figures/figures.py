@@ -271,7 +271,8 @@ def cut_lines(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
         left.plot(x, [c["map"] for c in cuts.values()], marker=marker, ms=4, label=arm)
         right.plot(x, [c["false_per_image"] for c in cuts.values()], marker=marker, ms=4, label=arm)
     left.set(xscale="log", xlabel="score at least", ylabel="mAP@.5", ylim=(0, None))
-    right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives per image")
+    most = max(c["false_per_image"] for cuts in arms.values() for c in cuts.values())
+    right.set(xscale="log", yscale="symlog", xlabel="score at least", ylabel="false positives per image", ylim=(0, 2 * most or 1))
     legend_below(left)
     return figure
 
