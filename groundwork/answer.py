@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from groundwork.errors import REFUSALS, InputError, may_be_whole
+from groundwork.errors import REFUSALS, InputError, lacks_memory
 
 INTERRUPTED, CUT_OFF = 130, 141  # as shells have it: 128 and the signal's number
 NARROWEST = 20  # columns: in less than six tyro lays out its help for ever
@@ -113,7 +113,7 @@ def answer(command: Callable[[], int]) -> int:
         _drop_output()
         return _told(f"{place}: cannot be read or written ({said}); free some space, ask for the right, or name another place", 2)
     except (MemoryError, RuntimeError) as error:
-        if not may_be_whole(error):
+        if not lacks_memory(error):
             raise
         said = " ".join(str(error).split())[:200] or "this process may have no more"
         return _told(f"too little memory ({said}); end what else uses it, or take smaller batches or pictures", 2)

@@ -1,7 +1,7 @@
 """The one exception that speaks to the reader.
 
 Inside: `InputError`, `writing` (what a disk refuses, as one), `REFUSALS` (the numbers of what it may say), `AWAY` (of a disk that has
-gone), `may_be_whole` and `unreadable` (a file that was not read).
+gone), `lacks_memory`, `may_be_whole` and `unreadable` (a file that was not read).
 """
 
 import errno
@@ -54,7 +54,11 @@ def unreadable(path: Path, error: Exception) -> InputError | None:
 
 
 def may_be_whole(error: Exception) -> bool:
-    """Whether it is this process that cannot read a file: it lacks the right, the memory, a free file, or the host of the disk. Torch and
-    others wrap what the system says of memory in errors of their own."""
+    """Whether it is this process that cannot read a file: it lacks the right, the memory, a free file, or the host of the disk."""
     short = isinstance(error, OSError) and error.errno in AWAY | SHORT
-    return short or isinstance(error, (PermissionError, MemoryError)) or "allocate memory" in str(error) or "out of memory" in str(error)
+    return short or isinstance(error, PermissionError) or lacks_memory(error)
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error is one of too little memory. Torch and others wrap what the system says of it in errors of their own."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)

@@ -16,8 +16,8 @@ from groundwork.errors import InputError
 from groundwork.files import COPY, filling
 from groundwork.paths import BUILD
 
-# What a file system or a system without locks says: Lustre, some NFS.
 AT_WORK = "another process is at work on it"
+# What a file system or a system without locks says: Lustre, some NFS.
 MISSING = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL})
 
 

@@ -33,7 +33,7 @@ def download(out: Path | str) -> str:
     """
     out = Path(os.path.expanduser(out))
     tree = out / BASE
-    if tree.exists() and not (tree.is_dir() and not any(tree.iterdir())):  # an empty folder is filled
+    if tree.exists() and (not tree.is_dir() or any(tree.iterdir())):  # an empty folder is filled
         counts = ", ".join(f"{len(Split(out, split))} in {split}" for split in ("train", "val"))  # speaks up if broken
         return f"{tree} is there already ({counts} pictures; VOC 2012 has 5717 and 5823): nothing was downloaded."
     archive = fetch(voc_archive("2012"), out)

@@ -86,7 +86,7 @@ def make(out: Path | str, archives: Path | str | None = None, progress: bool = T
     every = listed()
     chosen = [photo for photo in every if photo.origin in ARCHIVES]
     count = Counter(photo.split for photo in chosen)
-    if tree.exists() and not (tree.is_dir() and not any(tree.iterdir())):  # an empty folder is filled
+    if tree.exists() and (not tree.is_dir() or any(tree.iterdir())):  # an empty folder is filled
         counts = ", ".join(f"{len(Split(out, split))} in {split}" for split in ("train", "val"))  # speaks up if broken
         wanted = f"the list has {count['train']} and {count['val']}"
         return f"{tree} is there already ({counts} pictures; {wanted}): nothing was fetched or made."

@@ -181,7 +181,7 @@ def _pair_faults(base: Path, name: str, written: dict[str, set[str]]) -> list[st
     except InputError as error:
         return [*faults, str(error)]
     for path in (xml, image):
-        if path.is_file() and path.name not in written[path.parent.name]:
+        if path.name not in written[path.parent.name] and path.is_file():
             faults.append(f"{path}: the file is there, but its name is written otherwise, which other disks tell apart; rename it.")
     mismatch = annotation and size_fault(xml, annotation, size)
     return [*faults, mismatch] if mismatch else faults

@@ -16,7 +16,7 @@ from groundwork.errors import InputError, writing
 from groundwork.files import LONGEST, in_place_of
 from groundwork.strict_json import dumps
 from trial.figures import figures
-from trial.instruments.scored import score
+from trial.instruments.scored import of_cells, of_detections
 from voc_tree.annotation import CLASSES
 from voc_tree.picture import decode, read_image
 from yolo_core.data.voc import VocData
@@ -68,7 +68,7 @@ def evaluate(detector: Detector, config: RunConfig, data: VocData) -> dict[str, 
     detections = config.grid().decode(outputs, CUTS[0], confidence=config.confidence)
     if not all(values.isfinite().all() for values in (outputs, *(found["scores"] for found in detections))):
         raise InputError(f"what the run puts out on {data.source.file.stem} is not finite: its training has burst; {CALMER}")
-    return score(outputs, data.targets, config)
+    return of_detections(detections, data.targets) | of_cells(outputs, data.targets, config)
 
 
 def table(metrics: dict[str, Any]) -> str:
