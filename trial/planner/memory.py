@@ -195,6 +195,17 @@ class Plan:
         return "\n".join([*lines, "predicted: a lower bound until it is verified on the card"])
 
 
+CHANGES: dict[str, dict[str, Any]] = {
+    "micro-batch of 1": {"micro_batch": 1},
+    "compressed head": {"head": "compressed"},
+    "convolutional head": {"head": "conv"},
+    "SGD": {"optimiser": "sgd"},
+    "half precision": {"precision": "16-mixed"},
+    "frozen backbone": {"freeze_weights": True, "batchnorm": "frozen"},
+    "checkpointed activations": {"checkpoint_activations": True},
+}
+
+
 def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
     """The predicted peak of the micro-batches that are powers of two, up to the first that does not fit, and of the whole batch.
 
@@ -223,10 +234,10 @@ def plan(config: RunConfig, budget_gib: float, levers: bool = False) -> Plan:
 
 def _ways(config: RunConfig) -> dict[str, list[dict[str, Any]]]:
     """What would make a configuration's weights and their state smaller, in words, and the change or changes that each stands for."""
-    compressed, conv = {"head": "compressed"}, {"head": "conv"}
+    compressed, conv, frozen, sgd = (CHANGES[name] for name in ("compressed head", "convolutional head", "frozen backbone", "SGD"))
     heads = {"full": {"the compressed or the convolutional head": [compressed, conv]}, "compressed": {"the convolutional head": [conv]}}
-    frozen = {} if config.freeze_weights else {"a frozen backbone": [{"freeze_weights": True, "batchnorm": "frozen"}]}
-    return heads.get(config.head, {}) | frozen | ({} if config.optimiser == "sgd" else {"SGD": [{"optimiser": "sgd"}]})
+    still = {} if config.freeze_weights else {"a frozen backbone": [frozen]}
+    return heads.get(config.head, {}) | still | ({} if config.optimiser == "sgd" else {"SGD": [sgd]})
 
 
 def _fits(config: RunConfig, budget_gib: float) -> bool:
@@ -249,17 +260,8 @@ def fitting(config: RunConfig) -> int:
 
 def _levers(config: RunConfig, peak: Peak) -> dict[str, float]:
     """GiB freed by changing one thing of a configuration whose whole effective batch peaks at `peak`."""
-    changes: dict[str, dict[str, Any]] = {
-        "micro-batch of 1": {"micro_batch": 1},
-        "compressed head": {"head": "compressed"},
-        "convolutional head": {"head": "conv"},
-        "SGD": {"optimiser": "sgd"},
-        "half precision": {"precision": "16-mixed"},
-        "frozen backbone": {"freeze_weights": True, "batchnorm": "frozen"},
-        "checkpointed activations": {"checkpoint_activations": True},
-    }
     found = {}
-    for name, change in changes.items():
+    for name, change in CHANGES.items():
         changed = replace(config, **{"micro_batch": config.effective_batch, **change})
         if any(getattr(config, key) != value for key, value in change.items()):
             found[name] = (peak.total - predict(changed).total) / GIB
